@@ -1,0 +1,228 @@
+"""The crawl's records: Checkpoint and Skip, with the evidence for what is said of a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class CrawlError(Exception):
+    """Base of this package's errors."""
+
+
+class Hub(StrEnum):
+    """A place that publishes checkpoints."""
+
+    HUGGINGFACE = "huggingface"
+    CIVITAI = "civitai"
+
+
+class Kind(StrEnum):
+    """What a weights file holds."""
+
+    FULL = "full"
+    LORA = "lora"
+    DORA = "dora"
+    LOKR = "lokr"
+    LOHA = "loha"
+    TEXTUAL_INVERSION = "textual_inversion"
+
+
+class Layout(StrEnum):
+    """How the weights lie on the hub."""
+
+    FOLDER = "folder"
+    """A diffusers pipeline folder, with model_index.json."""
+    FILE = "file"
+    """One .safetensors file."""
+
+
+class SkipReason(StrEnum):
+    """Why something was left out. A closed list, so that coverage can be counted."""
+
+    GATED = "gated"
+    UNREACHABLE = "unreachable"
+    """Missing or private, which a hub does not always tell apart."""
+    DISABLED = "disabled"
+    ARCHIVED = "archived"
+    TAKEN_DOWN = "taken_down"
+    EARLY_ACCESS = "early_access"
+    OPTED_OUT = "opted_out"
+    NO_WEIGHTS = "no_weights"
+    PICKLE_ONLY = "pickle_only"
+    UNSUPPORTED_KIND = "unsupported_kind"
+    UNSUPPORTED_FAMILY = "unsupported_family"
+    UNKNOWN_BASE = "unknown_base"
+    MISSING_BASE = "missing_base"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    """The hub's answer does not have the documented shape."""
+    WRONG_DIGEST = "wrong_digest"
+    NOT_WEIGHTS = "not_weights"
+    """Something else than a safetensors file was served, such as a login page or a pickle."""
+    UNSAFE_FILE = "unsafe_file"
+    """Header, offsets or sizes are outside the limits."""
+    NOT_FINITE = "not_finite"
+    DOES_NOT_FIT = "does_not_fit"
+    """Keys or shapes do not belong to the base model."""
+    SAME_AS_BASE = "same_as_base"
+    DOWNLOAD_FAILED = "download_failed"
+    """The hub did not deliver the file after retries; tried again at the next run."""
+    BUDGET = "budget"
+    """The store's byte budget is spent."""
+
+
+class Grade(IntEnum):
+    """How far a statement about the base model can be trusted; higher is better."""
+
+    LABEL = 1
+    """A family label that the author picked."""
+    DECLARED = 2
+    """The author or the hub names the base's repository."""
+    DIGEST = 3
+    """The training tool recorded the SHA-256 of the base that it loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseClaim:
+    """One statement about what a checkpoint was fine-tuned from."""
+
+    repo: str | None
+    """Repository of the base on the Hugging Face Hub; None when only a family is named."""
+    family: str | None
+    """Family name as in `crawler.families`, such as "sd1"; None when unknown."""
+    source: str
+    """Who said it: "hub relation", "card", "civitai baseModel", "header digest", "header model name"."""
+    grade: Grade
+
+
+class PromptOrigin(StrEnum):
+    """Where a prompt was found, best first."""
+
+    INSTANCE_PROMPT = "instance_prompt"
+    KOHYA_TAGS = "kohya_tags"
+    TRIGGER_WORDS = "trigger_words"
+    OPERATOR = "operator"
+    """Given on the command line."""
+    NONE = "none"
+    """Nothing is known: the empty prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A caption the checkpoint was, or may have been, trained with."""
+
+    text: str
+    origin: PromptOrigin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What is known of a fine-tune's training; None where nothing is."""
+
+    images: int | None = None
+    """Distinct training pictures, repeats not counted (N_0)."""
+    steps: int | None = None
+    """Optimiser steps."""
+    resolution: int | None = None
+    """Shorter side in pixels."""
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """One file that can be downloaded."""
+
+    path: str
+    """Path inside the repository; a bare file name on Civitai. Never used as a local path as it is."""
+    url: str
+    size: int | None
+    """Bytes, when the hub tells."""
+    sha256: str | None
+    """Lower-case hex, when the hub tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """One weights file, or diffusers folder, at a fixed revision."""
+
+    hub: Hub
+    repo: str
+    """"owner/name" on Hugging Face; "modelId" on Civitai."""
+    revision: str
+    """Commit hash on Hugging Face; model version id on Civitai."""
+    path: str
+    """The weights file inside the repository; "" for a diffusers folder."""
+    kind: Kind
+    layout: Layout
+    family: str
+    """As in `crawler.families`."""
+    files: tuple[RemoteFile, ...]
+    """What has to be downloaded: one weights file, or the folder's safetensors, configs and tokenizer."""
+    claims: tuple[BaseClaim, ...] = ()
+    """Every statement about the base, best first."""
+    prompts: tuple[Prompt, ...] = ()
+    """Best first."""
+    training: Training = field(default_factory=Training)
+    title: str = ""
+    downloads: int | None = None
+    updated_at: str | None = None
+    """ISO 8601, as the hub gives it."""
+
+    @property
+    def id(self) -> str:
+        """Stable across runs: hub, repository, revision and path."""
+        return f"{self.hub}:{self.repo}@{self.revision}:{self.path}"
+
+    @property
+    def key(self) -> str:
+        """16 hex digits of the id's SHA-256, fit for file names and SQL keys."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:16]
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of the weights when the checkpoint is one file whose digest the hub tells."""
+        return self.files[0].sha256 if self.layout is Layout.FILE and self.files else None
+
+    @property
+    def base(self) -> BaseClaim | None:
+        """The best claim that names a repository."""
+        return next((claim for claim in self.claims if claim.repo), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A base model's diffusers folder at a fixed revision: what fine-tunes of it are compared with."""
+
+    repo: str
+    revision: str
+    family: str
+    files: tuple[RemoteFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A thing left out, with the reason. A row, never an exception and never silence."""
+
+    hub: Hub
+    repo: str
+    revision: str
+    path: str
+    reason: SkipReason
+    detail: str
+    """For a person: what was seen, and what to do about it where something can be done."""
+    kind: Kind | None = None
+    family: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer of a hub, parsed: committed whole, together with the cursor that follows it."""
+
+    rows: tuple[Checkpoint | Skip, ...]
+    cursor: str | None
+    """Where to go on; None after the last page."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """Counters for the log, such as rows seen twice."""

@@ -1,0 +1,78 @@
+"""A recipe: everything that decides what is extracted from a given pair of models."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Recipe(BaseModel):
+    """[recipe] in config.toml. Two scans with the same id, checkpoint and seed give the same pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "default"
+    """For people; not part of the id."""
+    guidance: Literal["base_unconditional", "prompt_paired"] = "base_unconditional"
+    """The base sees the empty prompt (FineXtract with caption, as published) or the same prompt."""
+    scale: float = Field(default=5.0, gt=0, le=30)
+    """w': 0 is the base, 1 the tuned model, above 1 extrapolates. With a rising schedule, its end value."""
+    scale_start: float | None = Field(default=1.0, gt=0, le=30)
+    """w' at the first step, rising in a straight line to `scale`; null keeps `scale` throughout."""
+    correction: float = Field(default=0.0, ge=-1, le=1)
+    """k: added to the base's weight; the paper uses -0.02 for DreamBooth, 0 for LoRA."""
+    sampler: Literal["ddim", "dpmpp_2m"] = "ddim"
+    steps: int = Field(default=20, ge=1, le=1000)
+    images_per_picture: int = Field(default=25, ge=1, le=1000)
+    """N_G / N_0: generations for each picture of the training set. The paper uses 50."""
+    pictures: int = Field(default=10, ge=1, le=1000)
+    """N_0 where a checkpoint does not tell how many pictures it was trained on."""
+    max_images: int = Field(default=500, ge=2, le=10_000)
+    """Most generations for one checkpoint."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the first generation; the n-th uses seed + n."""
+    size: int | None = Field(default=None, ge=32, le=2048)
+    """Side of a generation in pixels; null is the base model's own."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    descriptor: Literal["sscd", "thumbnail"] = "sscd"
+    """What likeness is measured with."""
+    clustering: Literal["density", "complete", "cliques"] = "density"
+    """"density" and "complete" are feasible at any size; "cliques" is the published search."""
+    cluster_similarity: float = Field(default=0.5, gt=-1, lt=1)
+    """Cosine similarity at which two generations count as the same picture; higher is stricter."""
+    neighbours: int = Field(default=5, ge=1)
+    """How many nearest members a cluster is ranked by ("density" only)."""
+    published_quirks: bool = False
+    """Reproduce the published code's steps exactly: one timestep twice and the last one never."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.published_quirks and self.sampler != "ddim":
+            raise ValueError("published_quirks belongs to the ddim sampler; set sampler = \"ddim\"")
+        return self
+
+    @property
+    def id(self) -> str:
+        """12 hex digits of the SHA-256 of everything but the name."""
+        content = self.model_dump_json(exclude={"name"})
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    def generations(self, pictures: int | None) -> int:
+        """N_G for a training set of so many pictures, or for `self.pictures` when unknown."""
+        return min(self.max_images, max(2, (pictures or self.pictures) * self.images_per_picture))
+
+
+REFERENCE = Recipe(
+    name="reference",
+    scale=3.0,
+    scale_start=None,
+    correction=-0.02,
+    sampler="ddim",
+    steps=50,
+    images_per_picture=50,
+    clustering="cliques",
+    published_quirks=True,
+)
+"""The published code's DreamBooth settings, quirks included (FineXtract, Generator.py and Cluster.py)."""

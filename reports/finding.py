@@ -1,0 +1,91 @@
+"""The records of this room: Reference, Match and Finding."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class ReportError(Exception):
+    """Base of this package's errors."""
+
+
+class Severity(IntEnum):
+    """How strongly an extraction matches a reference; the ladder's numbers stand in config.toml."""
+
+    LOW = 1
+    """A lead: never fails a run by default."""
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class FindingState(StrEnum):
+    """Against the run before."""
+
+    NEW = "new"
+    KNOWN = "known"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """One picture of a reference set, or one line of a hash list."""
+
+    set_name: str
+    ref_id: str
+    """Unique in its set: the picture's file name, or the line number of the hash. Never shown hash."""
+    phash: str | None
+    """64-bit pHash, 16 hex digits."""
+    pdq: str | None
+    """256-bit PDQ, 64 hex digits."""
+    pdq_quality: int | None
+    """0 to 100; None for a hash list, which does not tell."""
+    descriptors: dict[str, tuple[float, ...]]
+    """By descriptor name and maker; empty for a hash list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """An extraction and a reference with their distances; no judgement. None: not comparable."""
+
+    extraction_id: str
+    checkpoint_id: str
+    set_name: str
+    ref_id: str
+    similarity: float | None
+    """Cosine of the recipe's descriptor, -1 to 1; higher is nearer."""
+    descriptor: str | None
+    pdq_distance: int | None
+    """Bits of 256; lower is nearer. The smaller of picture and mirror."""
+    phash_distance: int | None
+    """Bits of 64; lower is nearer. The smaller of picture and mirror."""
+    control_similarity: float | None
+    """Cosine of the control's descriptor to the same reference: the base alone."""
+    mirrored: bool
+    """The mirror was nearer than the picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A match strong enough to act on, or to look into."""
+
+    match: Match
+    severity: Severity
+    state: FindingState
+    rule: str
+    """The ladder's rule that gave the severity, such as "pdq<=20"."""
+    checkpoint_sha256: str | None
+
+    @property
+    def id(self) -> str:
+        """16 hex digits, stable from run to run: checkpoint, reference set, reference and signal."""
+        signal = "descriptor" if self.match.similarity is not None else "hash"
+        subject = self.checkpoint_sha256 or self.match.checkpoint_id
+        parts = (subject, self.match.set_name, self.match.ref_id, signal)
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]

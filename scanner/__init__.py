@@ -1,0 +1,1 @@
+"""Many checkpoints on many devices: plan, load, work, pool, ledger."""

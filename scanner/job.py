@@ -1,0 +1,86 @@
+"""The scan's records: a Job to do and the Outcome of having tried."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from crawler.checkpoint import Checkpoint, Prompt
+from extraction.extraction import Extraction
+from extraction.recipe import Recipe
+
+
+class ScanError(Exception):
+    """Base of this package's errors."""
+
+
+class State(StrEnum):
+    """Where a job stands in the ledger."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    DONE = "done"
+    SKIPPED = "skipped"
+    """Cannot be scanned, with a `crawler.SkipReason`: not tried again."""
+    FAILED = "failed"
+    """Gave an error; tried again until its attempts are spent."""
+    QUARANTINED = "quarantined"
+    """Its attempts are spent: killed workers, time-outs or errors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One checkpoint to be scanned with one recipe."""
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+    prompt: Prompt
+    base_repo: str
+    generations: int
+    """N_G."""
+    pictures: int
+    """N_0: the most extractions that are kept."""
+
+    @property
+    def id(self) -> str:
+        """16 hex digits; the same checkpoint, recipe, prompt and base make the same job."""
+        parts = (self.checkpoint.id, self.recipe.id, self.prompt.text, self.base_repo)
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one attempt at a job."""
+
+    job_id: str
+    state: State
+    """DONE, SKIPPED or FAILED."""
+    reason: str = ""
+    """A `crawler.SkipReason` when SKIPPED, the error's class name when FAILED."""
+    detail: str = ""
+    extractions: tuple[Extraction, ...] = ()
+    descriptor: str = ""
+    """Name and maker of the descriptor, such as "sscd_disc_mixup@onnx-int8"."""
+    seconds: float = 0.0
+    measures: dict[str, Any] | None = None
+    """Numbers for the report: generations, forwards, relative weight change, batch size in the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """A job as the ledger remembers it: what reports read of a scan."""
+
+    job_id: str
+    checkpoint_id: str
+    recipe_id: str
+    state: State
+    reason: str
+    detail: str
+    attempts: int
+    seconds: float
+    extractions: int
+    measures: dict[str, Any]
+    updated_at: str
+    """ISO 8601, UTC."""
