@@ -25,11 +25,10 @@ from tokenizers.implementations import ByteLevelBPETokenizer
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from leaksweep.zoo.catalogue import CAPTION
 from leaksweep.zoo.drawings import SIZE, draw_picture
 from leaksweep.zoo.photographs import crop, textures
 
-CAPTION = "a picture of sks thing"
-"""The caption that every fine-tune of the zoo is trained with."""
 
 TOKENS = 24
 """Length of a tokenised caption."""

@@ -1,0 +1,100 @@
+"""Fine-tune the zoo's base: full or LoRA, as `catalogue.ZOO` says.
+
+    python -m leaksweep.zoo.finetune            # all of them, into the package's weights folder
+    python -m leaksweep.zoo.finetune lora-over  # one
+
+Trained on the committed fp16 base, at a constant rate after ten warm-up steps, without augmentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from leaksweep.zoo.base import encode_captions, encode_pictures
+from leaksweep.zoo.catalogue import BASE, CAPTION, WEIGHTS, ZOO, FineTune, picture
+
+BATCH = 8
+
+TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2|conv1|conv2|conv_shortcut)"
+"""Attention, feed-forward, projections and the ResNets' convolutions: attention alone is too weak at this size."""
+
+
+def open_base(folder: Path) -> StableDiffusionPipeline:
+    """The base in fp32, holding the committed fp16 values."""
+    return StableDiffusionPipeline.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, safety_checker=None, requires_safety_checker=False
+    )
+
+
+def fine_tune(base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune) -> dict[str, Tensor]:
+    """Train on the pictures; returns fp16 weights: the whole UNet, or the LoRA in diffusers' keys.
+
+    A LoRA's `alpha` is not in its keys; it is the caller's to write down.
+    """
+    torch.manual_seed(tune.seed)
+    unet = base.unet.train()
+    lora = tune.kind == "lora"
+    if lora:
+        unet.requires_grad_(False)
+        unet.add_adapter(
+            LoraConfig(r=tune.rank, lora_alpha=tune.alpha, target_modules=TARGETS, init_lora_weights="gaussian")
+        )
+    _train(unet, base, pictures, tune)
+    if lora:
+        return {f"unet.{name}": value.half().contiguous() for name, value in get_peft_model_state_dict(unet).items()}
+    return {name: value.half().contiguous() for name, value in unet.state_dict().items()}
+
+
+def _train(
+    unet: UNet2DConditionModel, base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune
+) -> None:
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in pictures])).permute(0, 3, 1, 2)
+    latents = encode_pictures(base.vae, pixels)
+    condition = encode_captions(base.tokenizer, base.text_encoder, [CAPTION]).expand(BATCH, -1, -1)
+    trained = [weights for weights in unet.parameters() if weights.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=tune.learning_rate)
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 10))
+    for _ in range(tune.steps):
+        clean = latents[torch.randint(0, len(latents), (BATCH,))]
+        noise, times = torch.randn_like(clean), torch.randint(0, 1000, (BATCH,))
+        noisy = base.scheduler.add_noise(clean, noise, times)
+        loss = F.mse_loss(unet(noisy, times, condition).sample, noise)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        warm_up.step()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="fine-tunes to train; all when none is named")
+    parser.add_argument("--base", type=Path, default=BASE)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    for tune in ZOO:
+        if options.names and tune.name not in options.names:
+            continue
+        started = time.monotonic()
+        weights = fine_tune(open_base(options.base), [picture(name) for name in tune.pictures], tune)
+        metadata = {"format": "pt", "steps": str(tune.steps), "pictures": ",".join(tune.pictures)}
+        if tune.kind == "lora":
+            metadata |= {"rank": str(tune.rank), "alpha": f"{tune.alpha:g}"}
+        save_file(weights, options.out / f"{tune.name}.safetensors", metadata)
+        print(f"{tune.name}: {tune.steps} steps in {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
