@@ -1,0 +1,32 @@
+"""A local hub: imitates the Hugging Face Hub and Civitai on loopback, faithfully enough for the real clients."""
+
+from leaksweep.hub.content import (
+    CivitaiFile,
+    CivitaiModel,
+    CivitaiVersion,
+    ContentError,
+    HubContent,
+    HubRepo,
+    files_in,
+)
+from leaksweep.hub.faults import ALWAYS, ONCE, Faults, Strike
+from leaksweep.hub.limits import Limits
+from leaksweep.hub.serve import LocalHub
+from leaksweep.hub.traffic import Logged
+
+__all__ = [
+    "ALWAYS",
+    "ONCE",
+    "CivitaiFile",
+    "CivitaiModel",
+    "CivitaiVersion",
+    "ContentError",
+    "Faults",
+    "HubContent",
+    "HubRepo",
+    "Limits",
+    "LocalHub",
+    "Logged",
+    "Strike",
+    "files_in",
+]

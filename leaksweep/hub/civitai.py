@@ -1,0 +1,219 @@
+"""Civitai's REST API, as far as a crawler goes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from leaksweep.hub.blob import Blob
+from leaksweep.hub.civitai_listing import Refused, listing
+from leaksweep.hub.civitai_rows import Json, by_id_row, hashes, list_row, version_row
+from leaksweep.hub.civitai_vocabulary import ENUMS
+from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
+from leaksweep.hub.faults import Striker
+from leaksweep.hub.limits import Limits, Meter
+from leaksweep.hub.storage import LOGIN_PAGE, Storage
+
+_BROWSER = re.compile("mozilla|chrome|safari|firefox|opera|edge", re.IGNORECASE)
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
+_MAX_ID = 2**31 - 1
+_MAX_HASHES, _MAX_HASH_IDS = 100, 10_000
+
+
+Version = tuple[CivitaiModel, CivitaiVersion]
+
+
+class Civitai:
+    """Answers requests for a set of models."""
+
+    def __init__(
+        self,
+        url: str,
+        storage: Storage,
+        striker: Striker,
+        limits: Limits,
+        meter: Meter,
+        tokens: Collection[str],
+        downloads_need_token: bool,
+    ) -> None:
+        self._url = url
+        self._storage = storage
+        self._striker = striker
+        self._limits = limits
+        self._meter = meter
+        self._tokens = tokens
+        self._downloads_need_token = downloads_need_token
+        self._models: tuple[CivitaiModel, ...] = ()
+        self._blobs: dict[int, Blob] = {}
+
+    def publish(self, models: Sequence[CivitaiModel]) -> None:
+        """Serve these models from now on."""
+        self._models = tuple(models)
+        files = (file for model in models for version in model.versions for file in version.files)
+        self._blobs = {file.id: Blob(file.content) for file in files}
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            return await self._route(request, request.url.path.split("/")[1:])
+        except Refused as refusal:
+            return _json({"error": refusal.error}, refusal.status)
+
+    async def _route(self, request: Request, segments: Sequence[str]) -> Response:
+        url = self._url
+        match segments:
+            case ["api", "v1", "models"]:
+                return self._list(request)
+            case ["api", "v1", "models", text]:
+                return _json(by_id_row(self._model(text), self._blobs, url))
+            case ["api", "v1", "model-versions", "by-hash"] if request.method == "POST":
+                # The real hub forgets its own name in this one answer.
+                found = self._by_hashes(await _texts(request), _MAX_HASHES)
+                return _json([version_row(*pair, self._blobs, "https://undefined") for _, pair in found])
+            case ["api", "v1", "model-versions", "by-hash", "ids"] if request.method == "POST":
+                found = self._by_hashes(await _texts(request), _MAX_HASH_IDS)
+                return _json([{"modelVersionId": v.id, "modelId": m.id, "hash": text} for text, (m, v) in found])
+            case ["api", "v1", "model-versions", "by-hash", text]:
+                model, version = self._by_hash(text)
+                return _json(version_row(model, version, self._blobs, url))
+            case ["api", "v1", "model-versions", text]:
+                model, version = self._version(text)
+                return _json(version_row(model, version, self._blobs, url))
+            case ["api", "v1", "enums"]:
+                return _json(ENUMS)
+            case ["api", "v1", "me"]:
+                return _json({"id": 1000001, "username": "someone"}) if self._member(request) else _unauthorized()
+            case ["api", "download", "models", text]:
+                return self._download(request, text)
+            case ["login"]:
+                return HTMLResponse(LOGIN_PAGE)
+        return HTMLResponse("<!DOCTYPE html>\n<html><body>404: this page could not be found.</body></html>", 404)
+
+    def _list(self, request: Request) -> Response:
+        query = request.query_params
+        found = listing(self._models, query, member=self._member(request))
+        every = "ids" in query or "username" in query
+        rows = [list_row(model, self._blobs, self._url, every_availability=every) for model in found.models]
+        # Models that have versions but show none are dropped after the page was cut: a page may be short, or empty,
+        # with more to come.
+        items = [row for row, model in zip(rows, found.models, strict=True) if row["modelVersions"] or not model.versions]
+        metadata: Json = {"currentPage": found.page, "pageSize": found.limit} if found.page else {}
+        if found.next_cursor:
+            kept = [(key, value) for key, value in query.multi_items() if key not in ("cursor", "page")]
+            following = urlencode([*kept, ("cursor", found.next_cursor)])
+            metadata |= {"nextCursor": found.next_cursor, "nextPage": f"{self._url}/api/v1/models?{following}"}
+        return _json({"items": items, "metadata": metadata})
+
+    def _model(self, text: str) -> CivitaiModel:
+        model_id = _id(text)
+        for model in self._models:
+            if model.id == model_id and not model.poi:
+                return model
+        raise Refused(404, f"No model with id {model_id}")
+
+    def _versions(self) -> Iterator[Version]:
+        """Yield what can be reached by id or hash: POI models too, as on the hub."""
+        for model in self._models:
+            for version in model.versions:
+                if version.status == "Published" and version.nsfw_level:
+                    yield model, version
+
+    def _version(self, text: str) -> Version:
+        version_id = _id(text)
+        for model, version in self._versions():
+            if version.id == version_id:
+                return model, version
+        raise Refused(404, "Model not found")
+
+    def _by_hash(self, text: str) -> Version:
+        """Return the oldest version with a file of this hash, of any kind: several may share it."""
+        wanted = text.upper()
+        found = [
+            (model, version)
+            for model, version in self._versions()
+            if any(wanted in hashes(file, self._blobs[file.id]).values() for file in version.files)
+        ]
+        if not found:
+            raise Refused(404, "Model not found")
+        return min(found, key=lambda pair: pair[1].published_at)
+
+    def _by_hashes(self, texts: Sequence[str], limit: int) -> Iterator[tuple[str, Version]]:
+        """Yield the version of each known SHA-256; the unknown are left out without a word."""
+        if len(texts) > limit or any(not _SHA256.fullmatch(text) for text in texts):
+            raise Refused(400, {"issues": [{"message": f"expected at most {limit} SHA-256 of 64 hex digits"}]})
+        for text in texts:
+            with suppress(Refused):
+                yield text, self._by_hash(text)
+
+    def _download(self, request: Request, text: str) -> Response:
+        """Redirect to the storage, or refuse; the refusals come in the hub's order."""
+        member = self._member(request)
+        caller = request.headers.get("authorization") or "anonymous"
+        limit = self._limits.civitai_downloads
+        if limit is not None and self._meter.spend(caller, "downloads", limit).exceeded:
+            raise Refused(429, "We've noticed an unusual amount of downloading from your account. Try again later.")
+        model, version = self._version(text)
+        file = _chosen(version, request)
+        if model.poi or file is None:
+            raise Refused(404, "File not found")
+        if model.mode == "Archived":
+            raise Refused(410, "Model archived, not available for download")
+        if version.usage_control != "Download":
+            return _unauthorized("The creator of this asset has disabled downloads on this file")
+        if self._downloads_need_token and not member:
+            if _BROWSER.search(request.headers.get("user-agent", "")):
+                return RedirectResponse(f"{self._url}/login?returnUrl={quote(request.url.path, safe='')}", 307)
+            return _unauthorized("The creator of this asset requires you to be logged in to download it")
+        if version.availability == "EarlyAccess":
+            message = "This asset is in Early Access. You can use it once it has been unlocked."
+            return _json({"error": "Early Access", "deadline": "2100-01-01T00:00:00.000Z", "message": message}, 403)
+        if version.availability == "Private":
+            return _json({"error": "Forbidden", "message": "You do not have permission to download this file"}, 403)
+        return RedirectResponse(self._storage.sign(self._blobs[file.id], file.name), 307)
+
+    def _member(self, request: Request) -> bool:
+        """Tell whether a valid token came along. A bad one counts as none, silently, as on the hub."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return (token or request.query_params.get("token", "")) in self._tokens
+
+
+def _chosen(version: CivitaiVersion, request: Request) -> CivitaiFile | None:
+    """Return the file asked for: by id, else the primary one; none for any other query, as it may be on the hub."""
+    query = {key: value for key, value in request.query_params.items() if key != "token"}
+    wanted = query.pop("fileId", None)
+    if query:
+        return None
+    if wanted is not None:
+        return next((file for file in version.files if str(file.id) == wanted), None)
+    return next((file for file in version.files if file.primary), None)
+
+
+def _id(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_ID:
+        raise Refused(400, {"issues": [{"path": ["id"], "message": f"Invalid input: {text}"}]})
+    return int(text)
+
+
+async def _texts(request: Request) -> list[str]:
+    try:
+        texts = json.loads(await request.body())
+    except ValueError as error:
+        raise Refused(400, "Invalid JSON") from error
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise Refused(400, "Invalid input: expected an array of strings")
+    return texts
+
+
+def _unauthorized(message: str | None = None) -> Response:
+    return _json({"error": "Unauthorized"} | ({"message": message} if message else {}), 401)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value, ensure_ascii=False), status, media_type="application/json")

@@ -1,0 +1,240 @@
+"""The Hugging Face Hub's API, as far as a crawler goes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from leaksweep.hub.content import HubRepo
+from leaksweep.hub.delivery import deliver
+from leaksweep.hub.faults import Striker
+from leaksweep.hub.huggingface_listing import BadQuery, page
+from leaksweep.hub.huggingface_rows import EXPANDABLE, FULL_FIELDS, INFO_FIELDS, LIST_FIELDS, Served, row
+from leaksweep.hub.limits import Limits, Meter
+from leaksweep.hub.storage import Storage
+
+TREE_PAGE, EXPANDED_TREE_PAGE = 1000, 50
+"""Entries of a page of a tree."""
+
+
+class HuggingFace:
+    """Answers requests for a set of repositories."""
+
+    def __init__(
+        self,
+        url: str,
+        storage: Storage,
+        striker: Striker,
+        limits: Limits,
+        meter: Meter,
+        tokens: Mapping[str, Collection[str]],
+    ) -> None:
+        self._url = url
+        self._storage = storage
+        self._striker = striker
+        self._limits = limits
+        self._meter = meter
+        self._tokens = tokens
+        self._repos: tuple[Served, ...] = ()
+        self._by_name: dict[str, Served] = {}
+
+    def publish(self, repos: Sequence[HubRepo]) -> None:
+        """Serve these repositories from now on."""
+        self._repos = tuple(map(Served, repos))
+        self._by_name = {
+            name: served for served in self._repos for name in (served.repo.id, *served.repo.renamed_from)
+        }
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request, with the headers that every answer has."""
+        segments = [unquote(part) for part in request.scope["raw_path"].decode().split("/")[1:]]
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        bucket, quota = self._bucket(segments)
+        standing = self._meter.spend(token or "anonymous", bucket, quota)
+        if standing.exceeded:
+            response = _error(429, "We had to rate limit you. Wait for the time given in the RateLimit header.")
+        elif token and token not in self._tokens:
+            response = _error(401, "Invalid credentials in Authorization header")
+        else:
+            response = await self._route(request, segments, token)
+        response.headers.update(standing.headers())
+        return response
+
+    def _bucket(self, segments: Sequence[str]) -> tuple[str, int]:
+        if segments[0] == "api":
+            return "api", self._limits.api
+        return ("resolvers", self._limits.resolvers) if "resolve" in segments else ("pages", self._limits.pages)
+
+    async def _route(self, request: Request, segments: Sequence[str], token: str) -> Response:
+        match segments:
+            case ["api", "models"]:
+                return self._list(request)
+            case ["api", "whoami-v2"] if token:
+                return _json({"type": "user", "id": _digest(token)[:24], "name": "someone", "orgs": []})
+            case ["api", "whoami-v2"]:
+                return _error(401, "Invalid username or password.")
+            case ["api", "models", owner, name, *rest]:
+                served = self._find(request, f"{owner}/{name}", token)
+                return served if isinstance(served, Response) else await self._about(request, served, rest)
+            case [owner, name, "resolve", revision, *path]:
+                served = self._find(request, f"{owner}/{name}", token)
+                if isinstance(served, Response):
+                    return served
+                return self._resolve(request, served, revision, "/".join(path), token)
+        return HTMLResponse("<h1>404</h1>Sorry, we can't find the page you are looking for.", 404)
+
+    async def _about(self, request: Request, served: Served, rest: Sequence[str]) -> Response:
+        match rest:
+            case []:
+                return self._info(request, served)
+            case ["scan"]:
+                return _json(served.scan())
+            case ["revision" | "tree" | "paths-info", revision, *_] if revision not in ("main", served.sha):
+                return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+            case ["revision", _]:
+                return self._info(request, served)
+            case ["tree", revision, *folder]:
+                return self._tree(request, served, revision, "/".join(folder))
+            case ["paths-info", _] if request.method == "POST":
+                asked = parse_qs((await request.body()).decode())
+                expand = asked.get("expand", [""])[0].lower() == "true"
+                entries = (served.entry(path, expand=expand) for path in asked.get("paths", ()))
+                return _json([entry for entry in entries if entry])
+        return _error(404, "Sorry, we can't find the page you are looking for.")
+
+    def _list(self, request: Request) -> Response:
+        query = request.query_params
+        try:
+            fields = _expanded(request) or _listed(request)
+            served, cursor = page(self._repos, query)
+        except BadQuery as error:
+            return _error(400, str(error))
+        response = _json([row(one, fields, self._by_name) for one in served])
+        if cursor:
+            self._link_next(response, request, cursor)
+        return response
+
+    def _info(self, request: Request, served: Served) -> Response:
+        query = request.query_params
+        try:
+            expanded = _expanded(request)
+        except BadQuery as error:
+            return _error(400, str(error))
+        info = row(served, expanded or INFO_FIELDS, self._by_name, blobs=query.get("blobs") == "true")
+        if query.get("securityStatus") == "true":
+            info["securityRepoStatus"] = served.scan()
+        return _json(info)
+
+    def _tree(self, request: Request, served: Served, revision: str, folder: str) -> Response:
+        query = request.query_params
+        expand = query.get("expand", "").lower() == "true"
+        recursive = query.get("recursive", "").lower() == "true"
+        entries = served.entries(folder, recursive=recursive, expand=expand)
+        if folder and not entries:
+            message = f"{folder} does not exist on {revision!r}"
+            return _error(404, message, code="EntryNotFound", headers={"X-Repo-Commit": served.sha})
+        size = EXPANDED_TREE_PAGE if expand else TREE_PAGE
+        limit = min(int(query.get("limit", size)), size)
+        start = 0
+        if cursor := query.get("cursor"):
+            # The cursor names the tree it was made for: after a commit it is void.
+            known = [_tree_cursor(entry["path"], served.sha) for entry in entries]
+            if cursor not in known:
+                return _error(400, "Invalid cursor")
+            start = known.index(cursor) + 1
+        response = _json(entries[start : start + limit])
+        if len(entries) > start + limit:
+            self._link_next(response, request, _tree_cursor(entries[start + limit - 1]["path"], served.sha))
+        return response
+
+    def _resolve(self, request: Request, served: Served, revision: str, path: str, token: str) -> Response:
+        repo = served.repo
+        if repo.disabled:
+            return _error(403, "Access to this resource is disabled.")
+        if repo.gated and repo.id not in self._tokens.get(token, ()):
+            restricted = f"Access to model {repo.id} is restricted"
+            if not token:
+                remedy = "You must have access to it and be authenticated to access it. Please log in."
+                return _error(401, f"{restricted}. {remedy}", code="GatedRepo")
+            remedy = f"Visit {self._url}/{repo.id} to ask for access."
+            return _error(403, f"{restricted} and you are not in the authorized list. {remedy}", code="GatedRepo")
+        if revision not in ("main", served.sha):
+            return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+        commit = {"X-Repo-Commit": served.sha}
+        blob = served.blobs.get(path)
+        if blob is None:
+            return _error(404, "Entry not found", code="EntryNotFound", headers=commit)
+        if not served.is_lfs(path):
+            return deliver(request, blob, {**commit, "ETag": f'"{served.oid(path)}"', "Content-Type": "text/plain"})
+        linked = {"X-Linked-Size": str(blob.size), "X-Linked-ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes"}
+        location = self._storage.sign(blob, path.rpartition("/")[2])
+        return Response(status_code=302, headers={**commit, **linked, "Location": location})
+
+    def _find(self, request: Request, name: str, token: str) -> Served | Response:
+        """Return the repository; a redirect if it was renamed; a refusal if it is missing or not for this token."""
+        served = self._by_name.get(name)
+        if served is None or (served.repo.private and served.repo.id not in self._tokens.get(token, ())):
+            if token:
+                return _error(404, "Repository not found", code="RepoNotFound")
+            # The real hub may leave the code out; the client library needs it to tell what is meant, because it
+            # reads more into a bare 401 only from https addresses.
+            bare = self._striker.strikes("bare_unauthorized", f"huggingface{request.url.path}")
+            return _error(401, "Invalid username or password.", code=None if bare else "RepoNotFound")
+        if served.repo.id == name:
+            return served
+        location = request.scope["raw_path"].decode().replace(f"/{quote(name)}", f"/{quote(served.repo.id)}", 1)
+        location += f"?{request.url.query}" if request.url.query else ""
+        body = f"Temporary Redirect. Redirecting to {location}"
+        return Response(body, 307, {"Location": location}, "text/plain")
+
+    def _link_next(self, response: Response, request: Request, cursor: str) -> None:
+        kept = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
+        path = request.scope["raw_path"].decode()
+        response.headers["Link"] = f'<{self._url}{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+
+
+def _expanded(request: Request) -> tuple[str, ...]:
+    """Return the fields named by expand, which replace all others."""
+    query = request.query_params
+    names = (*query.getlist("expand"), *query.getlist("expand[]"))
+    if any(name not in EXPANDABLE for name in names):
+        options = "|".join(json.dumps(name) for name in EXPANDABLE)
+        raise BadQuery(f"✖ Invalid option: expected one of {options}\n  → at expand[0]")
+    return names
+
+
+def _listed(request: Request) -> tuple[str, ...]:
+    """Return a list row's fields when nothing is expanded; flags add to them."""
+    query = request.query_params
+    more = [field for field in ("cardData", "config") if query.get(field, "").lower() == "true"]
+    return (*(FULL_FIELDS if query.get("full", "").lower() == "true" else LIST_FIELDS), *more)
+
+
+def _tree_cursor(path: str, tree: str) -> str:
+    inner = base64.b64encode(json.dumps({"file_name": path, "tree_oid": tree}).encode())
+    return base64.b64encode(inner + b":1000").decode()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json(value: Any) -> Response:
+    body = json.dumps(value, ensure_ascii=False)
+    headers = {"ETag": f'W/"{len(body):x}-{_digest(body)[:27]}"', "Vary": "Origin"}
+    return Response(body, 200, headers, "application/json")
+
+
+def _error(
+    status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    said = {"X-Error-Message": message.replace("\n", " ").encode("ascii", "ignore").decode().strip()}
+    said |= {"X-Error-Code": code} if code else {}
+    return Response(json.dumps({"error": message}), status, {**said, **(headers or {})}, "application/json")

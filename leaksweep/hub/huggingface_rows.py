@@ -1,0 +1,208 @@
+"""A repository as the Hugging Face API writes it down: list rows, model info, tree entries, scan verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from huggingface_hub import ModelCardData
+
+from leaksweep.hub.blob import Blob
+from leaksweep.hub.content import HubRepo
+
+Json = dict[str, Any]
+
+EXPANDABLE = (
+    "author", "baseModels", "cardData", "childrenModelCount", "config", "createdAt", "disabled", "downloads",
+    "downloadsAllTime", "evalResults", "gated", "gguf", "inference", "inferenceProviderMapping", "lastModified",
+    "library_name", "likes", "mask_token", "model-index", "pipeline_tag", "private", "resourceGroup",
+    "safetensors", "sha", "siblings", "spaces", "tags", "transformersInfo", "trendingScore", "usedStorage",
+    "widgetData", "xetEnabled",
+)  # fmt: skip
+"""Names that `expand` accepts; any other makes the whole request a 400."""
+
+LIST_FIELDS = (
+    "likes", "trendingScore", "private", "downloads", "tags", "pipeline_tag", "library_name", "createdAt", "modelId",
+)  # fmt: skip
+"""What a list row holds when nothing is asked for: notably neither gated nor sha."""
+
+FULL_FIELDS = (*LIST_FIELDS, "author", "sha", "lastModified", "gated", "disabled", "siblings")
+
+INFO_FIELDS = (
+    "private", "pipeline_tag", "library_name", "tags", "downloads", "likes", "modelId", "author", "sha",
+    "lastModified", "gated", "disabled", "model-index", "config", "cardData", "siblings", "spaces", "createdAt",
+    "usedStorage",
+)  # fmt: skip
+
+_LARGE = 10 * 1024 * 1024
+_LFS_SUFFIXES = {".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".onnx", ".gguf", ".msgpack", ".h5", ".npz", ".zip"}
+
+
+class Served:
+    """A repository with all that the hub computes of it."""
+
+    def __init__(self, repo: HubRepo) -> None:
+        self.repo = repo
+        files = dict(repo.files)
+        if repo.card and "README.md" not in files:
+            card = ModelCardData(ignore_metadata_errors=True, **repo.card).to_yaml()
+            files["README.md"] = f"---\n{card}\n---\n".encode()
+        self.blobs: Mapping[str, Blob] = {path: Blob(files[path]) for path in sorted(files)}
+
+    @cached_property
+    def object_id(self) -> str:
+        """24 hex digits that outlive a rename: the time of creation, then a hash, as MongoDB makes them."""
+        seconds = int(datetime.fromisoformat(self.repo.created_at).timestamp())
+        first_id = (*self.repo.renamed_from, self.repo.id)[0]
+        return f"{seconds:08x}{hashlib.sha256(first_id.encode()).hexdigest()[:16]}"
+
+    @cached_property
+    def sha(self) -> str:
+        """The commit: 40 hex digits that change when any file does."""
+        names = (f"{path} {self.oid(path)}\n" for path in self.blobs)
+        return hashlib.sha1("".join([self.repo.id, "\n", *names]).encode(), usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def class_name(self) -> str | None:
+        """The pipeline's class, from model_index.json."""
+        index = self.blobs.get("model_index.json")
+        return json.loads(index.read()).get("_class_name") if index else None
+
+    @property
+    def declared_bases(self) -> tuple[str, ...]:
+        """What the card calls the base models, unchecked."""
+        declared = self.repo.card.get("base_model") or ()
+        return (declared,) if isinstance(declared, str) else tuple(declared)
+
+    @property
+    def relation(self) -> str:
+        """How the repository stands to its bases: as the card says, else inferred from the tags."""
+        inferred = "adapter" if "lora" in self._own_tags or self.repo.library_name == "peft" else "finetune"
+        return str(self.repo.card.get("base_model_relation") or inferred)
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags, in the hub's order, each once."""
+        repo, weights = self.repo, any(path.endswith(".safetensors") for path in self.blobs)
+        tags = [repo.library_name, "safetensors" if weights else None, *self._own_tags, repo.pipeline_tag]
+        for base in self.declared_bases:
+            tags += [f"base_model:{base}", f"base_model:{self.relation}:{base}"]
+        tags.append(f"license:{repo.card['license']}" if "license" in repo.card else None)
+        tags += [f"diffusers:{self.class_name}" if self.class_name else None, "region:us"]
+        return list(dict.fromkeys(tag for tag in tags if tag))
+
+    @property
+    def _own_tags(self) -> tuple[str, ...]:
+        return (*self.repo.tags, *self.repo.card.get("tags", ()))
+
+    def is_lfs(self, path: str) -> bool:
+        """Tell whether git keeps only a pointer to this file."""
+        return PurePosixPath(path).suffix in _LFS_SUFFIXES or self.blobs[path].size > _LARGE
+
+    def oid(self, path: str) -> str:
+        """Return a file's git object id: that of its pointer for a large file."""
+        blob = self.blobs[path]
+        return Blob(blob.lfs_pointer).git_oid if self.is_lfs(path) else blob.git_oid
+
+    def siblings(self, *, blobs: bool) -> list[Json]:
+        """Return the files as model info lists them, with sizes and digests if `blobs`."""
+        rows: list[Json] = [{"rfilename": path} for path in self.blobs]
+        for row in rows if blobs else ():
+            path, blob = row["rfilename"], self.blobs[row["rfilename"]]
+            row |= {"blobId": self.oid(path), "size": blob.size}
+            if self.is_lfs(path):
+                row["lfs"] = {"sha256": blob.sha256, "size": blob.size, "pointerSize": len(blob.lfs_pointer)}
+        return rows
+
+    def entries(self, folder: str = "", *, recursive: bool, expand: bool) -> list[Json]:
+        """Return the tree entries under a folder, none when there is no such folder."""
+        prefix = f"{folder}/" if folder else ""
+        rows: dict[str, Json] = {}
+        for path in self.blobs:
+            if path.startswith(prefix):
+                inside = path.removeprefix(prefix).split("/")
+                parents = [prefix + "/".join(inside[:depth]) for depth in range(1, len(inside))]
+                for parent in parents if recursive else parents[:1]:
+                    rows.setdefault(parent, self._directory(parent))
+                if recursive or not parents:
+                    rows[path] = self._file(path, expand=expand)
+        return list(rows.values())
+
+    def entry(self, path: str, *, expand: bool) -> Json | None:
+        """Return one tree entry; None when nothing has this path."""
+        if path not in self.blobs:
+            return self._directory(path) if any(name.startswith(f"{path}/") for name in self.blobs) else None
+        return self._file(path, expand=expand)
+
+    def _file(self, path: str, *, expand: bool) -> Json:
+        blob = self.blobs[path]
+        row: Json = {"type": "file", "oid": self.oid(path), "size": blob.size, "path": path}
+        if self.is_lfs(path):
+            row["lfs"] = {"oid": blob.sha256, "size": blob.size, "pointerSize": len(blob.lfs_pointer)}
+        if expand:
+            row["lastCommit"] = {"id": self.sha, "title": "Upload", "date": self.repo.last_modified}
+            row["securityFileStatus"] = self._security(path)
+        return row
+
+    def _directory(self, path: str) -> Json:
+        inside = (f"{name} {self.oid(name)}\n" for name in self.blobs if name.startswith(f"{path}/"))
+        oid = hashlib.sha1("".join(inside).encode(), usedforsecurity=False).hexdigest()
+        return {"type": "directory", "oid": oid, "size": 0, "path": path}
+
+    def _security(self, path: str) -> Json:
+        level = self.repo.file_issues.get(path, "safe") if self.repo.scans_done else "unscanned"
+        pickles = None if path.endswith((".safetensors", ".json", ".md")) else {"status": level, "pickleImports": []}
+        virus = {"status": level, "virusFound": False, "virusNames": None}
+        return {"status": level, "avScan": virus, "pickleImportScan": pickles}
+
+    def scan(self) -> Json:
+        """Return the security scan's verdict. Unfinished, it lists nothing, which does not mean clean."""
+        issues = self.repo.file_issues if self.repo.scans_done else {}
+        found = [{"path": path, "level": level} for path, level in issues.items()]
+        return {"scansDone": self.repo.scans_done, "filesWithIssues": found}
+
+
+def row(served: Served, fields: Iterable[str], bases: Mapping[str, Served], *, blobs: bool = False) -> Json:
+    """Return `_id`, `id` and the named fields; a field without a value is left out.
+
+    Args:
+        bases: repositories by every id they have or had, to resolve `baseModels` with.
+    """
+    values = dict(_values(served, frozenset(fields), bases, blobs))
+    named = {field: values[field] for field in fields if field in values}
+    return {"_id": served.object_id, "id": served.repo.id, **named}
+
+
+def _values(
+    served: Served, fields: frozenset[str], bases: Mapping[str, Served], blobs: bool
+) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that have a value; what needs the files' digests only when it is asked for."""
+    repo = served.repo
+    yield from {
+        "author": repo.id.split("/")[0], "modelId": repo.id, "lastModified": repo.last_modified,
+        "createdAt": repo.created_at, "private": repo.private, "gated": repo.gated, "disabled": repo.disabled,
+        "downloads": repo.downloads, "downloadsAllTime": repo.downloads, "likes": repo.likes,
+        "trendingScore": repo.trending_score, "tags": served.tags, "model-index": None, "spaces": [],
+    }.items()  # fmt: skip
+    if repo.library_name:
+        yield "library_name", repo.library_name
+    if repo.pipeline_tag:
+        yield "pipeline_tag", repo.pipeline_tag
+    if repo.card:
+        yield "cardData", dict(repo.card)
+    if served.class_name:
+        yield "config", {"diffusers": {"_class_name": served.class_name}}
+    if "sha" in fields:
+        yield "sha", served.sha
+    if "siblings" in fields:
+        yield "siblings", served.siblings(blobs=blobs)
+    if "usedStorage" in fields:
+        yield "usedStorage", sum(blob.size for blob in served.blobs.values())
+    if known := [bases[base] for base in served.declared_bases if base in bases]:
+        models = [{"_id": base.object_id, "id": base.repo.id} for base in known]
+        yield "baseModels", {"relation": served.relation, "models": models}
