@@ -1,0 +1,119 @@
+"""From the catalog to jobs: what is to be scanned, what is not, and why not. Pure; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import groupby
+
+from crawler.checkpoint import Base, BaseClaim, Checkpoint, Hub, Kind, Prompt, PromptOrigin, Skip, SkipReason
+from extraction.recipe import Recipe
+from scanner.job import Job
+
+_ORIGINS = list(PromptOrigin)
+"""Best first, as the enumeration is written."""
+
+
+def plan(
+    checkpoints: Iterable[Checkpoint],
+    recipe: Recipe,
+    bases: Callable[[str], Base | None],
+    done: Container[str],
+) -> Iterator[Job | Skip]:
+    """Yield one Job or Skip for each checkpoint, but nothing for a job whose id is in `done`.
+
+    Jobs come grouped by their base, so that a worker's base model stays in memory, and in the same
+    order for the same catalog in whatever order it is read. Weights that several places hold are scanned
+    once: where they were scanned before, else where base and prompt are best known; the other places
+    are skips of their own kind. Reads all of `checkpoints` before the first yield.
+
+    Args:
+        bases: the base model's folder for a repository's name, None where the crawl did not find it.
+    """
+    everything = {checkpoint.id: checkpoint for checkpoint in checkpoints}
+    claimed = {checkpoint.base.repo for checkpoint in everything.values() if checkpoint.base}
+    rows = [
+        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed))
+        for _, checkpoint in sorted(everything.items())
+    ]
+    jobs, skips = _one_place_for_each_content(rows, done)
+    yield from skips
+    for job in sorted(jobs, key=lambda job: (job.base_repo, job.checkpoint.id)):
+        if job.id not in done:
+            yield job
+
+
+def _job_or_skip(
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    bases: Callable[[str], Base | None],
+    claimed: Container[str | None],
+) -> Job | Skip:
+    claim = checkpoint.base
+    if _is_base_model(checkpoint, claim, claimed):
+        return _skip(checkpoint, SkipReason.BASE_MODEL, "fine-tunes name it as their base; nothing to compare it with")
+    if claim is None or claim.repo is None:
+        family = f"only its family, {checkpoint.family}, is known" if checkpoint.family else "nothing is known of it"
+        return _skip(checkpoint, SkipReason.UNKNOWN_BASE, f"no statement names its base model; {family}")
+    if bases(claim.repo) is None:
+        detail = f"its base {claim.repo} ({claim.source}) is not in the catalog: gated, gone, or no diffusers folder"
+        return _skip(checkpoint, SkipReason.MISSING_BASE, detail)
+    pictures = checkpoint.training.images
+    return Job(
+        checkpoint=checkpoint,
+        recipe=recipe,
+        prompt=checkpoint.prompts[0] if checkpoint.prompts else Prompt(text="", origin=PromptOrigin.NONE),
+        base_repo=claim.repo,
+        generations=recipe.generations(pictures),
+        pictures=pictures or recipe.pictures,
+    )
+
+
+def _is_base_model(checkpoint: Checkpoint, claim: BaseClaim | None, claimed: Container[str | None]) -> bool:
+    """Full weights in a repository that is its own base, or that others name and that names none itself."""
+    if checkpoint.kind is not Kind.FULL or checkpoint.hub is not Hub.HUGGINGFACE:
+        return False
+    return claim.repo == checkpoint.repo if claim else checkpoint.repo in claimed
+
+
+def _one_place_for_each_content(
+    rows: Iterable[tuple[Checkpoint, Job | Skip]], done: Container[str]
+) -> tuple[list[Job], list[Skip]]:
+    def content(row: tuple[Checkpoint, Job | Skip]) -> str:
+        return row[0].sha256 or row[0].id
+
+    jobs: list[Job] = []
+    skips: list[Skip] = []
+    for _, places in groupby(sorted(rows, key=content), key=content):
+        rest = list(places)
+        candidates = [row for _, row in rest if isinstance(row, Job)]
+        if not candidates:
+            skips.extend(row for _, row in rest if isinstance(row, Skip))
+            continue
+        chosen = min(candidates, key=lambda job: _preference(job, done))
+        jobs.append(chosen)
+        detail = f"the same file as {chosen.checkpoint.id}, which stands for it"
+        skips.extend(
+            row if isinstance(row, Skip) and row.reason is SkipReason.BASE_MODEL
+            else _skip(checkpoint, SkipReason.SAME_CONTENT, detail)
+            for checkpoint, row in rest
+            if row is not chosen
+        )
+    return jobs, skips
+
+
+def _preference(job: Job, done: Container[str]) -> tuple[bool, int, int, str]:
+    claim = job.checkpoint.base
+    return job.id not in done, -claim.grade if claim else 0, _ORIGINS.index(job.prompt.origin), job.checkpoint.id
+
+
+def _skip(checkpoint: Checkpoint, reason: SkipReason, detail: str) -> Skip:
+    return Skip(
+        hub=checkpoint.hub,
+        repo=checkpoint.repo,
+        revision=checkpoint.revision,
+        path=checkpoint.path,
+        reason=reason,
+        detail=detail,
+        kind=checkpoint.kind,
+        family=checkpoint.family,
+    )

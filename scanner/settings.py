@@ -1,0 +1,34 @@
+"""[scanner] in config.toml: where and how hard to work. Nothing here changes what a scan finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ScannerSettings(BaseModel):
+    """How the scan uses its machines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int = Field(default=0, ge=0, le=4096)
+    """Workers on the Ray pool, one a GPU or one a CPU core; 0 works in this process, without Ray."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the two models live; "auto" is CUDA where there is any, else the CPU."""
+    threads_per_worker: int = Field(default=0, ge=0, le=1024)
+    """CPU threads of one worker's arithmetic; 0 leaves it to torch and Ray."""
+    batch: int = Field(default=16, ge=1, le=4096)
+    """Generations made at once; halved by itself when memory runs out. Larger is faster."""
+    attempts: int = Field(default=3, ge=1, le=100)
+    """Times a job is handed to a worker before it is quarantined; higher is more patient."""
+    job_timeout_seconds: float = Field(default=3600.0, gt=0)
+    """Longest that one job may take before its worker is replaced; downloads do not count."""
+    prefetch: int = Field(default=2, ge=1, le=100)
+    """Checkpoints fetched ahead for each worker. Higher hides slow hubs and needs more disk."""
+    ray_address: str | None = None
+    """An existing Ray cluster: "auto", "host:port" or "ray://host:port"; null starts one here. The
+    stores' folders must lie under the same path on every machine of the cluster."""
+    sscd_path: Path | None = None
+    """The official SSCD TorchScript file; null takes the ONNX model of the `sscd` extra."""
