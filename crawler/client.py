@@ -1,0 +1,113 @@
+"""The HTTP clients of both hubs: user agent, timeout, and tokens that stay with the host that issued them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
+
+import httpx
+from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
+from huggingface_hub.utils._http import hf_request_event_hook
+
+from crawler.checkpoint import Hub
+from crawler.manners import PoliteTransport
+from crawler.settings import CrawlerSettings
+
+OpenStream = Callable[[Hub, str, Mapping[str, str]], AbstractContextManager[httpx.Response]]
+"""Opens a download: hub, address and request headers in, an answer with an unread body out."""
+
+NAME = "leaksweep"
+
+
+def tool_version() -> str:
+    """The installed version, or "0" in a checkout that is not installed."""
+    try:
+        return version(NAME)
+    except PackageNotFoundError:
+        return "0"
+
+
+def user_agent(settings: CrawlerSettings) -> str:
+    """Who is asking: the tool, its version and the operator's contact."""
+    contact = f"; {settings.contact}" if settings.contact else ""
+    return f"{NAME}/{tool_version()} (python/{platform.python_version()}{contact})"
+
+
+def hub_api(
+    settings: CrawlerSettings, token: str | None, *, transport: hub_httpx.BaseTransport | None = None
+) -> HfApi:
+    """The Hugging Face client, with our timeout and manners under it.
+
+    huggingface_hub shares one HTTP client among all its users in a process, so this replaces the process's
+    client factory; the last caller wins. The token is given to this instance only; without one the requests
+    are anonymous, even on a machine where somebody has logged in.
+    """
+    polite = PoliteTransport(
+        cast(httpx.BaseTransport, transport or hub_httpx.HTTPTransport()),
+        retry_on=(hub_httpx.TransportError,),
+        token_origin=settings.huggingface_url,
+        retries=settings.retries,
+        headroom=settings.headroom,
+    )
+
+    def client() -> hub_httpx.Client:
+        # The library drops its client after a failed connection: what we know of the rate limit must stay.
+        return hub_httpx.Client(
+            transport=cast(Any, polite.shared()),
+            event_hooks={"request": [hf_request_event_hook]},
+            follow_redirects=True,
+            timeout=settings.timeout_seconds,
+        )
+
+    set_client_factory(client)
+    return HfApi(
+        endpoint=settings.huggingface_url.rstrip("/"),
+        token=token or False,
+        library_name=NAME,
+        library_version=tool_version(),
+        user_agent={"contact": settings.contact} if settings.contact else None,
+    )
+
+
+def civitai_client(
+    settings: CrawlerSettings, token: str | None, *, transport: httpx.BaseTransport | None = None
+) -> httpx.Client:
+    """A client whose base address is Civitai's; the token never leaves that host."""
+    return _client(settings, Hub.CIVITAI, token, transport)
+
+
+def stream_opener(settings: CrawlerSettings, tokens: Mapping[Hub, str | None]) -> OpenStream:
+    """What the download store opens files with: one client a hub, each with its own token."""
+    clients = {hub: _client(settings, hub, tokens.get(hub), None) for hub in Hub}
+
+    def open_stream(hub: Hub, url: str, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
+        return clients[hub].stream("GET", url, headers=dict(headers))
+
+    return open_stream
+
+
+def _client(
+    settings: CrawlerSettings, hub: Hub, token: str | None, transport: httpx.BaseTransport | None
+) -> httpx.Client:
+    url = settings.civitai_url if hub is Hub.CIVITAI else settings.huggingface_url
+    headers = {"User-Agent": user_agent(settings)}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return httpx.Client(
+        base_url=url,
+        headers=headers,
+        follow_redirects=True,
+        timeout=settings.timeout_seconds,
+        transport=PoliteTransport(
+            transport or httpx.HTTPTransport(),
+            retry_on=(httpx.TransportError,),
+            token_origin=url,
+            retries=settings.retries,
+            headroom=settings.headroom,
+            interval=settings.civitai_interval_seconds if hub is Hub.CIVITAI else 0.0,
+        ),
+    )
