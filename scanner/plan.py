@@ -50,12 +50,12 @@ def _job_or_skip(
 ) -> Job | Skip:
     claim = checkpoint.base
     if _is_base_model(checkpoint, claim, claimed):
-        return _skip(checkpoint, SkipReason.BASE_MODEL, "fine-tunes name it as their base; nothing to compare it with")
+        return _skip(checkpoint, SkipReason.BASE_MODEL, "fine-tunes name it as their base")
     if claim is None or claim.repo is None:
-        family = f"only its family, {checkpoint.family}, is known" if checkpoint.family else "nothing is known of it"
-        return _skip(checkpoint, SkipReason.UNKNOWN_BASE, f"no statement names its base model; {family}")
+        detail = f"no statement names its base model; its family is {checkpoint.family or 'unknown'}"
+        return _skip(checkpoint, SkipReason.UNKNOWN_BASE, detail)
     if bases(claim.repo) is None:
-        detail = f"its base {claim.repo} ({claim.source}) is not in the catalog: gated, gone, or no diffusers folder"
+        detail = f"its base {claim.repo} ({claim.source}) is not in the catalog: gated, gone, or not a diffusers folder"
         return _skip(checkpoint, SkipReason.MISSING_BASE, detail)
     pictures = checkpoint.training.images
     return Job(
@@ -93,7 +93,8 @@ def _one_place_for_each_content(
         jobs.append(chosen)
         detail = f"the same file as {chosen.checkpoint.id}, which stands for it"
         skips.extend(
-            row if isinstance(row, Skip) and row.reason is SkipReason.BASE_MODEL
+            row
+            if isinstance(row, Skip) and row.reason is SkipReason.BASE_MODEL
             else _skip(checkpoint, SkipReason.SAME_CONTENT, detail)
             for checkpoint, row in rest
             if row is not chosen
@@ -103,7 +104,8 @@ def _one_place_for_each_content(
 
 def _preference(job: Job, done: Container[str]) -> tuple[bool, int, int, str]:
     claim = job.checkpoint.base
-    return job.id not in done, -claim.grade if claim else 0, _ORIGINS.index(job.prompt.origin), job.checkpoint.id
+    grade = claim.grade if claim else 0
+    return job.id not in done, -grade, _ORIGINS.index(job.prompt.origin), job.checkpoint.id
 
 
 def _skip(checkpoint: Checkpoint, reason: SkipReason, detail: str) -> Skip:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ScannerSettings(BaseModel):
@@ -32,3 +32,11 @@ class ScannerSettings(BaseModel):
     stores' folders must lie under the same path on every machine of the cluster."""
     sscd_path: Path | None = None
     """The official SSCD TorchScript file; null takes the ONNX model of the `sscd` extra."""
+    sscd_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+    """The digest that `sscd_path` must have; required with it, because TorchScript is code."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if (self.sscd_path is None) != (self.sscd_sha256 is None):
+            raise ValueError("sscd_path and sscd_sha256 belong together; set both or neither")
+        return self

@@ -1,0 +1,281 @@
+"""The ledger: which job stands where. It is what makes a kill at any moment safe. No torch.
+
+An attempt is counted when a job is handed to a worker, so one that was merely waiting, or whose download
+failed, has spent nothing. Times are seconds since 1970, by the clock that is passed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    Case,
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from crawler.checkpoint import Skip, SkipReason
+from scanner.job import Job, LedgerRow, Outcome, State
+from scanner.tables import jobs, open_tables, plan_skips
+
+FINAL = (State.DONE, State.SKIPPED, State.QUARANTINED)
+"""States that a plan leaves alone."""
+LATER = (SkipReason.DOWNLOAD_FAILED, SkipReason.BUDGET)
+"""Reasons that may be gone at the next run."""
+
+_JOB = TypeAdapter(Job)
+
+
+class Ledger:
+    """The jobs of all scans in the SQL store."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        owner: str,
+        attempts: int = 3,
+        lease_seconds: float = 600.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the ledger, making its tables where they are missing.
+
+        Args:
+            owner: who leases; two drivers that may run at the same time must not share it.
+            attempts: times that a job is handed to a worker before it is quarantined.
+            lease_seconds: how long a driver may be silent before its jobs are given to another.
+
+        Raises:
+            ScanError: the tables were made by another version of leaksweep.
+        """
+        self._engine = engine
+        self._owner = owner
+        self._attempts = attempts
+        self.lease_seconds = lease_seconds
+        self._clock = clock
+        open_tables(engine)
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    def add(self, rows: Iterable[Job | Skip], recipe_id: str) -> None:
+        """Put a recipe's plan in force, in one transaction and in the plan's order.
+
+        Jobs that are known keep their state; those that failed for a passing reason are queued again. Jobs
+        that wait and are no longer planned are dropped, and the skips replace the plan's before.
+        """
+        with self._engine.begin() as db:
+            db.execute(delete(plan_skips).where(plan_skips.c.recipe_id == recipe_id))
+            waiting = (jobs.c.recipe_id == recipe_id) & jobs.c.state.in_([State.QUEUED, State.FAILED])
+            # A negative position marks what this plan has not named.
+            db.execute(update(jobs).where(waiting).values(position=-1))
+            for position, row in enumerate(rows):
+                if isinstance(row, Skip):
+                    self._put_skip(db, row, recipe_id)
+                else:
+                    self._put_job(db, row, position)
+            db.execute(delete(jobs).where(waiting & (jobs.c.position < 0)))
+            db.execute(
+                update(jobs).where(waiting & (jobs.c.state == State.FAILED)).values(state=State.QUEUED)
+            )
+
+    def lease(self, recipe_id: str, count: int = 1) -> list[Job]:
+        """Take up to so many queued jobs for this owner: untried ones first, in the plan's order."""
+        picked = (
+            select(jobs.c.job_id)
+            .where(jobs.c.recipe_id == recipe_id, jobs.c.state == State.QUEUED)
+            .order_by(jobs.c.attempts, jobs.c.position, jobs.c.job_id)
+            .limit(count)
+            .with_for_update(skip_locked=True)
+            .cte("picked")
+        )
+        take = (
+            update(jobs)
+            .where(jobs.c.job_id.in_(select(picked.c.job_id)), jobs.c.state == State.QUEUED)
+            .values(
+                state=State.LEASED,
+                owner=self._owner,
+                lease_until=self._clock() + self.lease_seconds,
+                started=False,
+                updated_at=self._clock(),
+            )
+            .returning(jobs.c.job, jobs.c.attempts, jobs.c.position)
+        )
+        with self._engine.begin() as db:
+            taken = sorted(db.execute(take), key=lambda row: (row.attempts, row.position))
+        return [_JOB.validate_python(row.job) for row in taken]
+
+    def start(self, job_id: str) -> None:
+        """A leased job goes to a worker: that is an attempt."""
+        begun = {"started": True, "attempts": jobs.c.attempts + 1, "updated_at": self._clock()}
+        with self._engine.begin() as db:
+            db.execute(update(jobs).where(jobs.c.job_id == job_id).values(begun))
+
+    def renew(self) -> None:
+        """Say that this owner is alive; to be called well within `lease_seconds`."""
+        with self._engine.begin() as db:
+            until = self._clock() + self.lease_seconds
+            db.execute(update(jobs).where(self._mine()).values(lease_until=until))
+
+    def record(self, outcome: Outcome) -> State:
+        """Write what came of a leased job and return where it stands now.
+
+        A FAILED outcome queues the job again until its attempts are spent; one that failed for a reason in
+        `LATER` waits for the next plan.
+        """
+        state: State | Case[str] = outcome.state
+        if outcome.state is State.FAILED and outcome.reason not in LATER:
+            state = self._retry()
+        written = (
+            update(jobs)
+            .where(jobs.c.job_id == outcome.job_id)
+            .values(
+                state=state,
+                owner=None,
+                lease_until=None,
+                reason=outcome.reason,
+                detail=outcome.detail,
+                seconds=outcome.seconds,
+                extractions=len(outcome.extractions),
+                measures=outcome.measures or {},
+                updated_at=self._clock(),
+            )
+            .returning(jobs.c.state)
+        )
+        with self._engine.begin() as db:
+            return State(db.execute(written).scalar_one())
+
+    def release(self) -> None:
+        """Free this owner's leases after an orderly stop: an attempt that was cut short does not count."""
+        with self._engine.begin() as db:
+            spent = case((jobs.c.started, jobs.c.attempts - 1), else_=jobs.c.attempts)
+            freed = {"state": State.QUEUED, "owner": None, "lease_until": None, "started": False}
+            db.execute(update(jobs).where(self._mine()).values(attempts=spent, **freed))
+
+    def reclaim(self, *, dead_owner: str | None = None) -> int:
+        """Free the leases that have expired and those of a driver known to be dead; return how many.
+
+        The attempt that was under way counts, because it may be what killed the driver.
+        """
+        gone = jobs.c.lease_until < self._clock()
+        if dead_owner is not None:
+            gone = or_(gone, jobs.c.owner == dead_owner)
+        with self._engine.begin() as db:
+            return db.execute(
+                update(jobs)
+                .where(jobs.c.state == State.LEASED, gone)
+                .values(
+                    state=self._retry(),
+                    owner=None,
+                    lease_until=None,
+                    reason=case((jobs.c.started, "LeaseExpired"), else_=jobs.c.reason),
+                    detail=case((jobs.c.started, "the driver died during the attempt"), else_=jobs.c.detail),
+                    updated_at=self._clock(),
+                )
+            ).rowcount
+
+    def done(self, recipe_id: str) -> frozenset[str]:
+        """Ids of the jobs that are not to be planned again."""
+        query = select(jobs.c.job_id).where(jobs.c.recipe_id == recipe_id, jobs.c.state.in_(FINAL))
+        with self._engine.connect() as db:
+            return frozenset(db.execute(query).scalars())
+
+    def counts(self, recipe_id: str | None = None) -> dict[State, int]:
+        """Jobs by state, plan skips not included."""
+        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        if recipe_id is not None:
+            query = query.where(jobs.c.recipe_id == recipe_id)
+        with self._engine.connect() as db:
+            found = {State(state): count for state, count in db.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def rows(self, recipe_id: str | None = None) -> Iterator[LedgerRow]:
+        """Yield a row for each job, then one for each checkpoint that the plan left out, by id."""
+        left_out = select(plan_skips).where(
+            ~exists().where(
+                jobs.c.checkpoint_id == plan_skips.c.checkpoint_id,
+                jobs.c.recipe_id == plan_skips.c.recipe_id,
+                jobs.c.state.in_(FINAL),
+            )
+        )
+        for table, query in ((jobs, select(jobs)), (plan_skips, left_out)):
+            if recipe_id is not None:
+                query = query.where(table.c.recipe_id == recipe_id)
+            with self._engine.connect() as db:
+                ordered = query.order_by(table.c.checkpoint_id, table.c.job_id)
+                yield from [_ledger_row(row) for row in db.execute(ordered).mappings()]
+
+    def job(self, job_id: str) -> Job | None:
+        """The job itself, such as to make its pictures again; None when it is not known."""
+        with self._engine.connect() as db:
+            found = db.execute(select(jobs.c.job).where(jobs.c.job_id == job_id)).scalar_one_or_none()
+        return None if found is None else _JOB.validate_python(found)
+
+    def _mine(self) -> ColumnElement[bool]:
+        return (jobs.c.state == State.LEASED) & (jobs.c.owner == self._owner)
+
+    def _retry(self) -> Case[str]:
+        """QUEUED again, or QUARANTINED when the attempts are spent."""
+        return case((jobs.c.attempts >= self._attempts, State.QUARANTINED), else_=State.QUEUED)
+
+    def _put_job(self, db: Connection, job: Job, position: int) -> None:
+        row = {
+            "job_id": job.id,
+            "checkpoint_id": job.checkpoint.id,
+            "recipe_id": job.recipe.id,
+            "position": position,
+            "state": State.QUEUED,
+            "attempts": 0,
+            "reason": "",
+            "detail": "",
+            "started": False,
+            "seconds": 0.0,
+            "extractions": 0,
+            "measures": {},
+            "job": _JOB.dump_python(job, mode="json"),
+            "updated_at": self._clock(),
+        }
+        # The catalog may have learned more, such as a fresh download address; the id is what may not change.
+        newer = {"position": position, "job": row["job"]}
+        put = self._insert(jobs).values(row)
+        db.execute(put.on_conflict_do_update(index_elements=["job_id"], set_=newer))
+
+    def _put_skip(self, db: Connection, skip: Skip, recipe_id: str) -> None:
+        checkpoint_id = f"{skip.hub}:{skip.repo}@{skip.revision}:{skip.path}"
+        row = {
+            "job_id": hashlib.sha256(f"{checkpoint_id}\x1f{recipe_id}".encode()).hexdigest()[:16],
+            "checkpoint_id": checkpoint_id,
+            "recipe_id": recipe_id,
+            "reason": skip.reason,
+            "detail": skip.detail,
+            "updated_at": self._clock(),
+        }
+        db.execute(self._insert(plan_skips).values(row).on_conflict_do_nothing())
+
+
+def _ledger_row(row: RowMapping) -> LedgerRow:
+    return LedgerRow(
+        job_id=row["job_id"],
+        checkpoint_id=row["checkpoint_id"],
+        recipe_id=row["recipe_id"],
+        state=State(row.get("state", State.SKIPPED)),
+        reason=row["reason"],
+        detail=row["detail"],
+        attempts=row.get("attempts", 0),
+        seconds=row.get("seconds", 0.0),
+        extractions=row.get("extractions", 0),
+        measures=row.get("measures", {}),
+        updated_at=datetime.fromtimestamp(row["updated_at"], UTC).isoformat(timespec="seconds"),
+    )
