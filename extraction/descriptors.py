@@ -158,7 +158,7 @@ def _shorter_side(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     scale = side / min(height, width)
     size = (round(width * scale), round(height * scale))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
 
 def _check_digest(path: Path, sha256: str) -> None:
