@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Recipe(BaseModel):
     """[recipe] in config.toml. Two scans with the same id, checkpoint and seed give the same pictures."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = "default"
     """For people; not part of the id."""
@@ -20,7 +20,7 @@ class Recipe(BaseModel):
     scale: float = Field(default=5.0, gt=0, le=30)
     """w': 0 is the base, 1 the tuned model, above 1 extrapolates. With a rising schedule, its end value."""
     scale_start: float | None = Field(default=1.0, gt=0, le=30)
-    """w' at the first step, rising in a straight line to `scale`; null keeps `scale` throughout."""
+    """w' at the first step, rising in a straight line to `scale`; "none" keeps `scale` throughout."""
     correction: float = Field(default=0.0, ge=-1, le=1)
     """k: added to the base's weight; the paper uses -0.02 for DreamBooth, 0 for LoRA."""
     sampler: Literal["ddim", "dpmpp_2m"] = "ddim"
@@ -34,7 +34,7 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the first generation; the n-th uses seed + n."""
     size: int | None = Field(default=None, ge=32, le=2048)
-    """Side of a generation in pixels; null is the base model's own."""
+    """Side of a generation in pixels; "none" is the base model's own."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     descriptor: Literal["sscd", "thumbnail"] = "sscd"
     """What likeness is measured with."""

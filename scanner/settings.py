@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class ScannerSettings(BaseModel):
     """How the scan uses its machines."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     workers: int = Field(default=0, ge=0, le=4096)
     """Workers on the Ray pool, one a GPU or one a CPU core; 0 works in this process, without Ray."""
@@ -28,10 +28,10 @@ class ScannerSettings(BaseModel):
     prefetch: int = Field(default=2, ge=1, le=100)
     """Checkpoints fetched ahead for each worker. Higher hides slow hubs and needs more disk."""
     ray_address: str | None = None
-    """An existing Ray cluster: "auto", "host:port" or "ray://host:port"; null starts one here. The
+    """An existing Ray cluster: "auto", "host:port" or "ray://host:port"; "none" starts one here. The
     stores' folders must lie under the same path on every machine of the cluster."""
     sscd_path: Path | None = None
-    """The official SSCD TorchScript file; null takes the ONNX model of the `sscd` extra."""
+    """The official SSCD TorchScript file; "none" takes the ONNX model of the `sscd` extra."""
     sscd_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     """The digest that `sscd_path` must have; required with it, because TorchScript is code."""
 
