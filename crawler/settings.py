@@ -20,7 +20,7 @@ class CrawlerSettings(BaseModel):
     sources: tuple[Hub, ...] = Field(
         default=(Hub.HUGGINGFACE, Hub.CIVITAI), min_length=1, description="Hubs to crawl, in this order."
     )
-    huggingface_url: Url = Field(default="https://huggingface.co", description="Where the Hugging Face Hub is.")
+    huggingface_url: Url = Field(default="https://huggingface.co", description="The Hugging Face Hub.")
     civitai_url: Url = Field(default="https://civitai.com", description="Where Civitai is, without /api/v1.")
     contact: str = Field(
         default="",
@@ -52,7 +52,7 @@ class CrawlerSettings(BaseModel):
     max_checkpoints: int | None = Field(
         default=None,
         ge=1,
-        description="End a crawl after the page that reaches so many checkpoints; null: at the end.",
+        description="End a crawl after the page that reaches so many checkpoints; "none": at the end.",
     )
     max_file_bytes: int = Field(
         default=32 * 2**30, ge=1, description="Largest single file that is downloaded, in bytes."
