@@ -55,7 +55,12 @@ FAMILIES = (
     ),
     Family(
         "sd2",
-        bases=(_SD21, f"{_SD21}-base", "stabilityai/stable-diffusion-2", "stabilityai/stable-diffusion-2-base"),
+        bases=(
+            _SD21,
+            f"{_SD21}-base",
+            "stabilityai/stable-diffusion-2",
+            "stabilityai/stable-diffusion-2-base",
+        ),
         labels={
             "SD 2.0": "stabilityai/stable-diffusion-2-base",
             "SD 2.0 768": "stabilityai/stable-diffusion-2",
@@ -67,7 +72,11 @@ FAMILIES = (
         onetrainer=("STABLE_DIFFUSION_2",),
         scannable=True,
     ),
-    Family("sd2-unclip", labels={"SD 2.1 Unclip": None}, pipelines=("StableUnCLIPPipeline", "StableUnCLIPImg2ImgPipeline")),
+    Family(
+        "sd2-unclip",
+        labels={"SD 2.1 Unclip": None},
+        pipelines=("StableUnCLIPPipeline", "StableUnCLIPImg2ImgPipeline"),
+    ),
     Family(
         "sdxl",
         bases=(_SDXL, "stabilityai/sdxl-turbo", "stabilityai/stable-diffusion-xl-base-0.9"),
@@ -127,16 +136,44 @@ FAMILIES = (
         kohya=("flux2",),
         modelspec=("flux-2", "flux.2"),
     ),
-    Family("chroma", ("lodestones/Chroma1-HD",), {"Chroma": None}, ("ChromaPipeline",), ("chroma",), ("chroma",)),
+    Family(
+        "chroma", ("lodestones/Chroma1-HD",), {"Chroma": None}, ("ChromaPipeline",), ("chroma",), ("chroma",)
+    ),
     Family("auraflow", ("fal/AuraFlow-v0.3",), {"AuraFlow": None, "Pony V7": None}, ("AuraFlowPipeline",)),
-    Family("lumina2", ("Alpha-VLLM/Lumina-Image-2.0",), {"Lumina": None}, ("Lumina2Pipeline",), ("lumina2",), ("lumina-2",)),
-    Family("qwen-image", ("Qwen/Qwen-Image",), {"Qwen": None, "Qwen 2": None, "Qwen 3": None}, ("QwenImagePipeline",), ("qwen",)),
-    Family("z-image", ("Tongyi-MAI/Z-Image-Turbo",), {"ZImageTurbo": None, "ZImageBase": None}, ("ZImagePipeline",), ("zimage",)),
+    Family(
+        "lumina2",
+        ("Alpha-VLLM/Lumina-Image-2.0",),
+        {"Lumina": None},
+        ("Lumina2Pipeline",),
+        ("lumina2",),
+        ("lumina-2",),
+    ),
+    Family(
+        "qwen-image",
+        ("Qwen/Qwen-Image",),
+        {"Qwen": None, "Qwen 2": None, "Qwen 3": None},
+        ("QwenImagePipeline",),
+        ("qwen",),
+    ),
+    Family(
+        "z-image",
+        ("Tongyi-MAI/Z-Image-Turbo",),
+        {"ZImageTurbo": None, "ZImageBase": None},
+        ("ZImagePipeline",),
+        ("zimage",),
+    ),
     Family("hidream", ("HiDream-ai/HiDream-I1-Full",), {"HiDream": None}, ("HiDreamImagePipeline",)),
     Family("kolors", ("Kwai-Kolors/Kolors-diffusers",), {"Kolors": None}, ("KolorsPipeline",)),
-    Family("pixart", (), {"PixArt a": None, "PixArt E": None}, ("PixArtAlphaPipeline", "PixArtSigmaPipeline")),
+    Family(
+        "pixart", (), {"PixArt a": None, "PixArt E": None}, ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
+    ),
     Family("hunyuan-dit", (), {"Hunyuan 1": None}, ("HunyuanDiTPipeline",)),
-    Family("cascade", ("stabilityai/stable-cascade",), {"Stable Cascade": None}, ("StableCascadeCombinedPipeline",)),
+    Family(
+        "cascade",
+        ("stabilityai/stable-cascade",),
+        {"Stable Cascade": None},
+        ("StableCascadeCombinedPipeline",),
+    ),
     Family("playground", (), {"Playground v2": "playgroundai/playground-v2-1024px-aesthetic"}),
     Family("krea2", ("krea/Krea-2-Raw",), {"Krea 2": None}, ("Krea2Pipeline",), ("krea2",)),
     Family("anima", ("circlestone-labs/Anima",), {"Anima": None}, (), ("anima",), ("anima",)),

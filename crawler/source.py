@@ -12,7 +12,7 @@ UNAVAILABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class SourceError(CrawlError):
-    """A hub's listing cannot be read on. What was committed before stays; the crawl goes on from its cursor."""
+    """A hub's listing cannot be read on. What was committed stays; a new crawl goes on from there."""
 
 
 class Source(Protocol):
@@ -51,25 +51,6 @@ class NoCache:
 
     def put_header(self, digest: str, data: bytes) -> None:
         return None
-
-
-class SourceSettings(Protocol):
-    """What the sources read of the crawler's settings."""
-
-    @property
-    def page_size(self) -> int: ...
-    @property
-    def read_headers(self) -> bool: ...
-    @property
-    def base_models(self) -> dict[str, str]: ...
-    @property
-    def include(self) -> list[str]: ...
-    @property
-    def civitai_types(self) -> list[str]: ...
-    @property
-    def opt_out(self) -> list[str]: ...
-    @property
-    def max_file_bytes(self) -> int: ...
 
 
 def opted_out(opt_out: Sequence[str], *names: str) -> bool:
