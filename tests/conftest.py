@@ -1,0 +1,33 @@
+"""What several test files share: the zoo's base model and fine-tunes, loaded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+# Before any library reads them: nothing in a test may look for a network.
+os.environ["HF_HUB_OFFLINE"] = "0"
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+import pytest
+import torch
+
+from extraction.families import load_pair
+from extraction.pair import Pair
+from leaksweep.zoo.catalogue import BASE
+
+
+@pytest.fixture(scope="session")
+def zoo_pair() -> Pair:
+    """The zoo's base as a pair, on the CPU in fp32; a test tunes it and need not reset it."""
+    return load_pair(BASE, device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def no_tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own tokens must never reach a test."""
+    for name in ("HF_TOKEN", "CIVITAI_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    yield
