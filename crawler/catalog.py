@@ -77,7 +77,7 @@ class Catalog:
         if found is not None and found != tables.SCHEMA_VERSION:
             raise CatalogError(
                 f"{self._engine.url}: the catalog has schema {found}, this version of leaksweep knows schema "
-                f"{tables.SCHEMA_VERSION}; install the leaksweep that made it, or move it away and crawl again"
+                f"{tables.SCHEMA_VERSION}; install the leaksweep that made it, or move it away"
             )
 
     def start_crawl(self, shards: Mapping[Hub, Sequence[str]]) -> bool:

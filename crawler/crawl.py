@@ -15,7 +15,7 @@ from crawler.source import Source
 
 logger = logging.getLogger(__name__)
 
-UNREACHABLE = (CrawlError, OSError, httpx.HTTPError, hub_httpx.HTTPError)
+UNREACHABLE = (CrawlError, ConnectionError, httpx.HTTPError, hub_httpx.HTTPError)
 """What a hub that is down or talks nonsense looks like from here."""
 
 

@@ -117,8 +117,8 @@ header = Table(
 def open_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
     """An engine for SQLite (`sqlite:///path`) or PostgreSQL (`postgresql+psycopg2://...`).
 
-    SQLite is opened in WAL mode, so that reports can read while a crawl writes, with foreign keys enforced and
-    `busy_timeout` seconds of waiting for another writer. Missing folders on the way to the file are made.
+    SQLite is opened in WAL mode, so that reports can read while a crawl writes, with foreign keys enforced
+    and `busy_timeout` seconds of waiting for another writer. Missing folders on the way to the file are made.
     """
     engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
