@@ -55,7 +55,7 @@ def _job_or_skip(
         detail = f"no statement names its base model; its family is {checkpoint.family or 'unknown'}"
         return _skip(checkpoint, SkipReason.UNKNOWN_BASE, detail)
     if bases(claim.repo) is None:
-        detail = f"its base {claim.repo} ({claim.source}) is not in the catalog: gated, gone, or not a diffusers folder"
+        detail = f"its base {claim.repo} ({claim.source}) is gated, gone or not a diffusers folder"
         return _skip(checkpoint, SkipReason.MISSING_BASE, detail)
     pictures = checkpoint.training.images
     return Job(
