@@ -40,14 +40,17 @@ def toml_value(value: Any) -> str:
     """
     if value is None:
         return f'"{NONE}"'
-    if isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # JSON's strings are TOML's, but for this one character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml_value(item) for item in value)}]"
     if isinstance(value, dict):
-        pairs = ", ".join(f"{json.dumps(key)} = {toml_value(item)}" for key, item in value.items())
+        pairs = ", ".join(f"{toml_value(key)} = {toml_value(item)}" for key, item in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     raise TypeError(f"{value!r} cannot be written as TOML")
 
