@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class ReportError(Exception):
@@ -35,19 +39,23 @@ class FindingState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """One picture of a reference set, or one line of a hash list."""
+    """One view of a picture of a reference set, or one line of a hash list. Never its pixels."""
 
     set_name: str
     ref_id: str
-    """Unique in its set: the picture's file name, or the line number of the hash. Never shown hash."""
-    phash: str | None
-    """64-bit pHash, 16 hex digits."""
-    pdq: str | None
-    """256-bit PDQ, 64 hex digits."""
+    """Unique in its set: the picture's path in its folder, or the line number of the hash."""
+    view: str = "full"
+    """"full", or "square": the centre square, which is what training often cuts a picture to."""
+    phash: bytes | None
+    """64-bit pHash, most significant bit first. Confidential, as `pdq`."""
+    pdq: bytes | None
+    """256-bit PDQ, most significant bit first."""
     pdq_quality: int | None
     """0 to 100; None for a hash list, which does not tell."""
-    descriptors: dict[str, tuple[float, ...]]
+    descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """By descriptor name and maker; empty for a hash list."""
+    mirror_descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """The same for the mirrored picture, for descriptors to which a mirror is another picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +75,10 @@ class Match:
     """Bits of 64; lower is nearer. The smaller of picture and mirror."""
     control_similarity: float | None
     """Cosine of the control's descriptor to the same reference: the base alone."""
+    control_pdq_distance: int | None = None
+    """Bits of 256, control to reference; the only control there is for a hash list."""
+    control_phash_distance: int | None = None
+    """Bits of 64, control to reference."""
     mirrored: bool
     """The mirror was nearer than the picture."""
 
@@ -81,6 +93,18 @@ class Finding:
     rule: str
     """The ladder's rule that gave the severity, such as "pdq<=20"."""
     checkpoint_sha256: str | None
+    explained_by_base: bool = False
+    """The base alone comes as near, so the fine-tune did not leak it: shown with this label, never counted."""
+    occurrences: int = 1
+    """How many extractions match the reference; `match` is the nearest of them."""
+    checkpoint_ids: tuple[str, ...] = ()
+    """All checkpoints with these weights that gave the picture, when a file was published more than once."""
+    first_seen: str = ""
+    """ISO 8601, UTC: the run that found it first."""
+    last_seen: str = ""
+    """ISO 8601, UTC: the last run that found it."""
+    first_run: int = 0
+    last_run: int = 0
 
     @property
     def id(self) -> str:

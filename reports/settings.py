@@ -1,0 +1,120 @@
+"""[reports] in config.toml: what counts as a match, how grave it is, and what is kept of it."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from reports.finding import ReportError, Severity
+
+
+class Similarities(BaseModel):
+    """Cosine similarities of one descriptor that reach a severity; higher is stricter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    critical: float = Field(gt=0, le=1)
+    """Counts as critical when a perceptual hash agrees; never by itself."""
+    high: float = Field(gt=0, le=1)
+    """Counts as high by itself."""
+    medium: float = Field(gt=0, le=1)
+    """Counts as medium when a perceptual hash is not far off."""
+    low: float = Field(gt=0, le=1)
+    """Counts as a lead by itself; nothing below it is kept."""
+
+    @model_validator(mode="after")
+    def _fall(self) -> Self:
+        if not self.critical >= self.high >= self.medium >= self.low:
+            raise ValueError("similarities must not rise from critical over high and medium to low")
+        return self
+
+
+class Ladder(BaseModel):
+    """Distances and similarities that reach a severity. A few published numbers, the rest judgement.
+
+    All of them belong to pictures of 256 px and more. Smaller or blurred ones need numbers of their
+    own, measured on decoys: at 64 px SSCD told copies from strangers at about 0.33.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pdq_critical: int = Field(default=20, ge=0, le=256)
+    """PDQ distance in bits of 256 that is critical by itself. Lower is stricter, and distances are
+    always even. Judgement; published advice calls 20 and less a confident match."""
+    pdq_high: int = Field(default=30, ge=0, le=256)
+    """PDQ distance that is high by itself. PDQ's authors start at 31, which is the same as 30."""
+    pdq_low: int = Field(default=52, ge=0, le=256)
+    """PDQ distance that is a lead, and backs a medium similarity. The ceiling of ThreatExchange's
+    flat index, "possibly at the cost of precision"."""
+    phash_high: int = Field(default=4, ge=0, le=64)
+    """pHash distance in bits of 64 that is high by itself. Judgement: chance alone reaches 4 once in
+    10^13 pairs, but templates and borders are no chance."""
+    phash_low: int = Field(default=8, ge=0, le=64)
+    """pHash distance that is a lead. Judgement: 5,335 pairs of photographs of different things were
+    never nearer than 16."""
+    sscd: Similarities = Similarities(critical=0.75, high=0.75, medium=0.60, low=0.50)
+    """SSCD, whichever maker. 0.75: 90 % precision on DISC pairs (its README); the others are judgement."""
+    thumbnail: Similarities = Similarities(critical=0.95, high=0.90, medium=0.85, low=0.80)
+    """The thumbnail. Judgement: other photographs reach 0.84, a copy through an autoencoder 0.96."""
+    calibrated_from: str = ""
+    """What these numbers were measured on, in words, for the report; empty: the defaults above."""
+
+    @model_validator(mode="after")
+    def _rise(self) -> Self:
+        if not self.pdq_critical <= self.pdq_high <= self.pdq_low:
+            raise ValueError("distances must not fall from pdq_critical over pdq_high to pdq_low")
+        if self.phash_high > self.phash_low:
+            raise ValueError("phash_high must not be above phash_low")
+        return self
+
+    def similarities(self, descriptor: str) -> Similarities:
+        """Return the similarities for a descriptor's name and maker.
+
+        Raises:
+            ReportError: no similarities are known for this descriptor.
+        """
+        if descriptor.startswith("sscd"):
+            return self.sscd
+        if descriptor.startswith("thumbnail"):
+            return self.thumbnail
+        raise ReportError(
+            f'descriptor "{descriptor}": the ladder has no similarities for it; '
+            'scan with descriptor = "sscd" or "thumbnail" under [recipe]'
+        )
+
+
+class ReportsSettings(BaseModel):
+    """How extractions are matched with references, and what is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    ladder: Ladder = Ladder()
+    sets: dict[str, Ladder] = Field(default_factory=dict)
+    """A ladder of its own for a reference set, by the set's name."""
+    decoys: tuple[str, ...] = ()
+    """Reference sets that no checkpoint can have seen. A match with one is a false one: it is counted
+    as the run's false-positive rate and is never a finding."""
+    min_pdq_quality: int = Field(default=50, ge=0, le=100)
+    """PDQ hashes of lower quality are not compared; higher is stricter. PDQ's authors discard 49 and less."""
+    control_margin: float = Field(default=0.05, ge=0, le=1)
+    """When the base alone comes this near to the finding's similarity, the finding is explained by
+    the base: labelled, and not counted. Higher explains more."""
+    control_margin_pdq: int = Field(default=10, ge=0, le=256)
+    """The same for PDQ distances, in bits of 256."""
+    control_margin_phash: int = Field(default=2, ge=0, le=64)
+    """The same for pHash distances, in bits of 64."""
+    flood_cap: int = Field(default=1000, ge=1)
+    """A reference that matches more checkpoints than this is taken for noise, such as a template or a
+    border: its findings become leads, and it is named in the summary."""
+    keep_images: Literal["matched", "all", "none"] = "matched"
+    """Whose pixels stay on the disk after matching."""
+    fail_on: Literal["low", "medium", "high", "critical"] = "high"
+    """Severity from which findings make the exit code 1."""
+
+    @property
+    def fail_severity(self) -> Severity:
+        return Severity[self.fail_on.upper()]
+
+    def ladder_of(self, set_name: str) -> Ladder:
+        return self.sets.get(set_name, self.ladder)
