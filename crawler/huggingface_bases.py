@@ -1,0 +1,69 @@
+"""Base models on the Hugging Face Hub: their pipeline folder and their family, asked for once each."""
+
+from __future__ import annotations
+
+from huggingface_hub import HfApi
+
+from crawler import families
+from crawler.checkpoint import Base, Hub, Skip, SkipReason
+from crawler.diffusers_folder import INDEX, UNET_CONFIG, folder_files
+from crawler.huggingface_files import Files, HubError, refusal
+from crawler.huggingface_rows import pipeline_class
+
+
+class Bases:
+    """Resolves base models; remembers the answers for as long as it lives."""
+
+    def __init__(self, api: HfApi, files: Files) -> None:
+        self._api = api
+        self._files = files
+        self._known: dict[str, Base | Skip] = {}
+
+    def resolve(self, repo: str) -> Base | Skip:
+        """The folder at its current commit. A renamed repository is followed, and named as it is now."""
+        if repo not in self._known:
+            try:
+                self._known[repo] = self._ask(repo)
+            except HubError as error:
+                reason, detail = refusal(error)
+                if reason is SkipReason.UNREACHABLE:
+                    reason = SkipReason.MISSING_BASE
+                self._known[repo] = _skip(repo, "", reason, detail)
+        return self._known[repo]
+
+    def _ask(self, asked: str) -> Base | Skip:
+        info = self._api.model_info(asked, expand=["config", "disabled", "gated", "sha", "tags"])
+        # The library types these fields loosely, and a hub may leave any of them out.
+        repo, revision = str(info.id), str(info.sha or "")
+        if info.disabled:
+            return _skip(repo, revision, SkipReason.DISABLED, "disabled by the hub")
+        if info.gated:
+            self._api.auth_check(repo)  # Raises GatedRepoError unless the token has been granted access.
+        pipeline = pipeline_class({"config": info.config, "tags": info.tags})
+        family = families.family_of_repo(repo) or families.family_of_pipeline(pipeline or "")
+        if pipeline not in families.AMBIGUOUS_PIPELINES and not families.scannable(family):
+            family = family or families.UNKNOWN
+            return _skip(
+                repo, revision, SkipReason.UNSUPPORTED_FAMILY, f"{family}: no loader for a {pipeline}", family
+            )
+        files = self._files.tree(repo, revision)
+        if INDEX not in files:
+            detail = f"no {INDEX}: a base model has to be a diffusers folder"
+            return _skip(repo, revision, SkipReason.MISSING_BASE, detail, family)
+        needed = folder_files(files)
+        if isinstance(needed, SkipReason):
+            return _skip(repo, revision, needed, "a component of the pipeline has no .safetensors", family)
+        family = family or families.family_of_unet(self._files.table(files.get(UNET_CONFIG)))
+        return Base(repo=repo, revision=revision, family=family, files=needed)
+
+
+def _skip(repo: str, revision: str, reason: SkipReason, detail: str, family: str | None = None) -> Skip:
+    return Skip(
+        hub=Hub.HUGGINGFACE,
+        repo=repo,
+        revision=revision,
+        path="",
+        reason=reason,
+        detail=detail,
+        family=family,
+    )

@@ -1,0 +1,138 @@
+"""Looks into one repository of the Hugging Face Hub: its weights become checkpoints, or skips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crawler import families
+from crawler.checkpoint import (
+    BaseClaim,
+    Checkpoint,
+    Grade,
+    Hub,
+    Kind,
+    Layout,
+    Prompt,
+    Skip,
+    SkipReason,
+    Training,
+)
+from crawler.diffusers_folder import UNET_CONFIG
+from crawler.header_facts import HeaderFacts, cached_header, header_facts, merge_claims
+from crawler.headers import HeaderError
+from crawler.huggingface_bases import Bases
+from crawler.huggingface_files import Files, HubError, refusal
+from crawler.huggingface_rows import Candidate, Listed, candidates
+from crawler.settings import CrawlerSettings
+from crawler.source import HeaderCache
+
+
+class Repositories:
+    """Asks for file lists, configs and headers, only as far as the listing leaves something open.
+
+    Args:
+        headers: remembers the headers of weights files between crawls.
+    """
+
+    def __init__(self, settings: CrawlerSettings, headers: HeaderCache, files: Files, bases: Bases) -> None:
+        self._settings = settings
+        self._headers = headers
+        self._files = files
+        self._bases = bases
+
+    def rows(self, listed: Listed) -> Sequence[Checkpoint | Skip]:
+        """Every checkpoint of the repository. What the hub refuses or cannot deliver is a skip."""
+        try:
+            files = self._files.tree(listed.repo, listed.revision)
+        except HubError as error:
+            return [listed.skip(*refusal(error))]
+        found = candidates(listed, files, self._settings.max_file_bytes)
+        return [one if isinstance(one, Skip) else self._row(listed, one) for one in found]
+
+    def _row(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
+        try:
+            if candidate.layout is Layout.FOLDER:
+                return self._folder(listed, candidate)
+            return self._single(listed, candidate)
+        except HeaderError as error:
+            reason, detail = error.reason, str(error)
+        except HubError as error:
+            reason, detail = refusal(error)
+        return listed.skip(reason, detail, path=candidate.path, kind=candidate.kind)
+
+    def _folder(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
+        own = {repo.casefold() for repo in self._settings.base_models.values()}
+        if families.family_of_repo(listed.repo) or listed.repo.casefold() in own:
+            return listed.skip(SkipReason.SAME_AS_BASE, "a base model itself", kind=Kind.FULL)
+        config = self._files.table(next(file for file in candidate.files if file.path == UNET_CONFIG))
+        claims = merge_claims(listed.claims, _loaded_from(config.get("_name_or_path"), listed))
+        return _row(listed, candidate, Kind.FULL, families.family_of_unet(config), claims, None)
+
+    def _single(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
+        """Decide kind and family; the header is read only where the listing does not tell enough."""
+        facts = None
+        enough = candidate.kind and listed.prompts and any(claim.repo for claim in listed.claims)
+        if self._settings.read_headers and not enough:
+            header = cached_header(candidate.files[0], self._files.reader(), self._headers)
+            facts = header_facts(header, self._settings.base_models)
+        kind = facts.kind if facts else candidate.kind
+        if kind is None or kind is Kind.TEXTUAL_INVERSION:
+            detail = facts.kind_name if facts else "only its header could tell; set crawler.read_headers"
+            return listed.skip(SkipReason.UNSUPPORTED_KIND, detail, path=candidate.path, kind=kind)
+        claims = merge_claims(facts.claims if facts else (), listed.claims)
+        family = (facts.family if facts else None) or self._claimed_family(claims)
+        return _row(listed, candidate, kind, family, claims, facts)
+
+    def _claimed_family(self, claims: Sequence[BaseClaim]) -> str | None:
+        """The family of the best claim whose base is known, or can be had from the hub."""
+        for claim in claims:
+            family = claim.family
+            if family is None and claim.repo:
+                family = self._bases.resolve(claim.repo).family
+            if family:
+                return family
+        return None
+
+
+def _loaded_from(name: object, listed: Listed) -> tuple[BaseClaim, ...]:
+    """The claim of a U-Net's `_name_or_path`, which diffusers fills with what the training loaded."""
+    repo = families.repo_name(name)
+    if not repo or any(claim.repo == repo for claim in listed.claims):
+        return ()
+    family = families.family_of_repo(repo)
+    return (BaseClaim(repo=repo, family=family, source="unet config", grade=Grade.DECLARED),)
+
+
+def _row(
+    listed: Listed,
+    candidate: Candidate,
+    kind: Kind,
+    family: str | None,
+    claims: tuple[BaseClaim, ...],
+    facts: HeaderFacts | None,
+) -> Checkpoint | Skip:
+    if family is None:
+        detail = "neither the hub nor the header tells what it was fine-tuned from"
+        return listed.skip(SkipReason.UNKNOWN_BASE, detail, path=candidate.path, kind=kind)
+    if not families.scannable(family):
+        detail = f"{family}: no loader for this family"
+        return listed.skip(
+            SkipReason.UNSUPPORTED_FAMILY, detail, path=candidate.path, kind=kind, family=family
+        )
+    prompts: tuple[Prompt, ...] = (*listed.prompts, *(facts.prompts if facts else ()))
+    return Checkpoint(
+        hub=Hub.HUGGINGFACE,
+        repo=listed.repo,
+        revision=listed.revision,
+        path=candidate.path,
+        kind=kind,
+        layout=candidate.layout,
+        family=family,
+        files=candidate.files,
+        claims=claims,
+        prompts=prompts,
+        training=facts.training if facts else Training(),
+        title=listed.repo.split("/")[1],
+        downloads=listed.downloads,
+        updated_at=listed.updated_at,
+    )
