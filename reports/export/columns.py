@@ -1,0 +1,124 @@
+"""The columns of the three exported tables: name, type and meaning. docs/exports.md is printed from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+Type = Literal["string", "int64", "double", "bool"]
+
+COLUMNS_VERSION = 1
+"""Raised when a column changes its name, type or meaning; a new column does not raise it."""
+
+PANDAS: dict[Type, str] = {"string": "string", "int64": "Int64", "double": "Float64", "bool": "boolean"}
+ARROW: dict[Type, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of an exported table. Every column may be null where its meaning does not apply."""
+
+    name: str
+    type: Type
+    meaning: str
+
+
+_CHECKPOINT = (
+    Column("checkpoint_id", "string", "Hub, repository, revision and path: the same from run to run."),
+    Column("hub", "string", "`huggingface` or `civitai`."),
+    Column("repo", "string", "`owner/name` on Hugging Face, the model's number on Civitai."),
+    Column("revision", "string", "Commit on Hugging Face, the version's number on Civitai."),
+    Column("path", "string", "The weights file in the repository; empty for a diffusers folder or a whole repository."),
+    Column("url", "string", "Page of the checkpoint on its hub; null where the hub has no public page."),
+    Column("family", "string", "Model family, such as `sd1`."),
+    Column("kind", "string", "`full`, `lora`, `dora`, `lokr`, `loha` or `textual_inversion`."),
+)
+
+FINDINGS = (
+    Column("id", "string", "16 hex digits, the same from run to run; what `leaksweep verify` takes."),
+    Column("severity", "string", "`critical`, `high`, `medium` or `low`."),
+    Column("state", "string", "Against the run before: `new`, `known` or `gone`."),
+    Column("rule", "string", "The rule of the severity ladder that applied, with its threshold."),
+    Column("explained_by_base", "bool", "The base model alone comes as near: shown, never counted."),
+    *_CHECKPOINT,
+    Column("places", "int64", "Checkpoints with these very weights that gave the picture; each has a row."),
+    Column("checkpoint_sha256", "string", "Digest of the weights, where the hub tells it."),
+    Column("set", "string", "Name of the reference set."),
+    Column("ref_id", "string", "The reference in its set: a file name, or the line number in a hash list."),
+    Column("extraction_id", "string", "The nearest extraction; see the extractions table."),
+    Column("occurrences", "int64", "How many extractions match this reference."),
+    Column("similarity", "double", "Cosine of extraction and reference, -1 to 1. Higher is nearer."),
+    Column("control_similarity", "double", "Cosine of the control (the base alone) and the reference, -1 to 1."),
+    Column("descriptor", "string", "What measured the similarity, with its maker. Never compare two makers."),
+    Column("pdq_distance", "int64", "PDQ distance in bits of 256, the nearer of picture and mirror. Lower is nearer."),
+    Column("phash_distance", "int64", "pHash distance in bits of 64, the nearer of picture and mirror. Lower is nearer."),
+    Column("control_pdq_distance", "int64", "PDQ distance of the control and the reference, in bits of 256."),
+    Column("control_phash_distance", "int64", "pHash distance of the control and the reference, in bits of 64."),
+    Column("mirrored", "bool", "Whether the mirror was nearer than the picture."),
+    Column("cluster_size", "int64", "How many generations came out nearly the same."),
+    Column("cohesion", "double", "Mean cosine of the extraction to its cluster, -1 to 1. Higher is tighter."),
+    Column("seed", "int64", "Seed of the extraction: with the recipe it gives the picture again."),
+    Column("prompt_origin", "string", "Where the prompt was found; the prompt itself is in the extractions table."),
+    Column("recipe_id", "string", "12 hex digits: everything that decides a result."),
+    Column("first_seen", "string", "The run that found it first, ISO 8601, UTC."),
+    Column("last_seen", "string", "The last run that found it, ISO 8601, UTC."),
+)
+
+EXTRACTIONS = (
+    Column("extraction_id", "string", "The same from run to run."),
+    *_CHECKPOINT,
+    Column("recipe_id", "string", "12 hex digits: everything that decides a result."),
+    Column("rank", "int64", "0 is the best of its checkpoint."),
+    Column("seed", "int64", "Seed of the extraction: with the recipe it gives the picture again."),
+    Column("prompt", "string", "The prompt, as the hub or the operator gave it. May name a person."),
+    Column("prompt_origin", "string", "Where the prompt was found."),
+    Column("cluster_size", "int64", "How many generations came out nearly the same."),
+    Column("cohesion", "double", "Mean cosine of the extraction to its cluster, -1 to 1. Higher is tighter."),
+    Column("score", "double", "What it was ranked by; comparable within one recipe only."),
+    Column("control_similarity", "double", "Cosine of extraction and control, -1 to 1. Near 1: the base gives it too."),
+    Column("descriptor", "string", "What measured cohesion and control, with its maker."),
+    Column("findings", "int64", "Findings that rest on this extraction and count."),
+)
+
+CHECKPOINTS = (
+    *_CHECKPOINT,
+    Column("title", "string", "The name that its author gave it."),
+    Column("base_repo", "string", "Base model it is compared with."),
+    Column("evidence_source", "string", "Who names the base, such as `header digest` or `card`."),
+    Column("evidence_grade", "string", "How far that can be trusted: `digest`, `declared` or `label`."),
+    Column("state", "string", "`done`, `skipped`, `failed`, `quarantined`, `leased`, `queued` or `unplanned`."),
+    Column("reason", "string", "Why it was skipped, from a fixed list, or the name of the error."),
+    Column("detail", "string", "The same for a person."),
+    Column("jobs", "int64", "Scans planned for it: one for each recipe and prompt."),
+    Column("jobs_done", "int64", "Of these, how many are done."),
+    Column("attempts", "int64", "Attempts over all jobs."),
+    Column("generations", "int64", "Pictures that were generated to find the extractions."),
+    Column("extractions", "int64", "Extractions over all jobs."),
+    Column("findings", "int64", "Findings that count, of any severity: neither gone nor explained by the base."),
+    Column("worst", "string", "Highest severity among these."),
+    Column("seconds", "double", "Time on a worker, over all jobs."),
+    Column("scanned_at", "string", "When the ledger last changed, ISO 8601, UTC."),
+)
+
+TABLES = {"findings": FINDINGS, "extractions": EXTRACTIONS, "checkpoints": CHECKPOINTS}
+
+
+def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    """Return the columns as an Arrow schema with each meaning in its field's `description`."""
+    return pa.schema(
+        [pa.field(column.name, ARROW[column.type], metadata={"description": column.meaning}) for column in columns],
+        metadata={"leaksweep.columns_version": str(COLUMNS_VERSION)},
+    )
+
+
+def markdown(columns: tuple[Column, ...]) -> str:
+    """Return the columns as a Markdown table."""
+    rows = [f"| `{column.name}` | {column.type} | {column.meaning} |" for column in columns]
+    return "\n".join(["| column | type | meaning |", "| --- | --- | --- |", *rows]) + "\n"

@@ -1,0 +1,139 @@
+"""The report as one HTML page that loads nothing: no script, no font, no picture that was not asked for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.coverage import MEANINGS
+from reports.export.plots import leakage_plot
+from reports.finding import ReportError
+from scanner.job import State
+
+if TYPE_CHECKING:
+    from reports.report import Report
+
+MOST_FINDINGS = 500
+MOST_FAILURES = 50
+"""Rows on the page; it says how many there are in all, and the tables beside it have every one."""
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but letters of some scripts and emoji fall apart without them."""
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
+    """Return the page. Pictures by extraction id are shown beside the findings that rest on them.
+
+    Raises:
+        ReportError: a thumbnail is neither PNG nor JPEG.
+    """
+    css = files("reports.export").joinpath("templates/report.css").read_text("utf-8")
+    pictures = {key: data_uri(key, picture) for key, picture in thumbnails.items()}
+    findings = _records(report.findings.drop_duplicates("id"))
+    broken = _records(report.checkpoints[report.checkpoints["state"].isin([State.FAILED, State.QUARANTINED])])
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            coverage=report.coverage,
+            total=report.total,
+            groups=report.by_group,
+            policy=policy(css, pictures=bool(pictures)),
+            css=Markup(css),
+            plot=Markup(leakage_plot(report.by_group)),
+            skips=_skips(report.coverage.skipped),
+            failures=broken[:MOST_FAILURES],
+            failure_count=len(broken),
+            findings=findings[:MOST_FINDINGS],
+            finding_count=len(findings),
+            new_count=sum(finding["state"] == "new" and not finding["explained_by_base"] for finding in findings),
+            pictures=pictures,
+            generations=int(report.checkpoints["generations"].sum()),
+            references=sum(report.reference_sets.values()),
+        )
+    )
+
+
+def policy(css: str, *, pictures: bool) -> str:
+    """Return the Content-Security-Policy under which the page may do nothing but show itself."""
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    image = "data:" if pictures else "'none'"
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src {image}; base-uri 'none'; form-action 'none'"
+
+
+def data_uri(name: str, picture: bytes) -> str:
+    """Return PNG or JPEG bytes as a data: URI; raises ReportError for anything else."""
+    kind = next((kind for signature, kind in _SIGNATURES.items() if picture.startswith(signature)), None)
+    if kind is None:
+        raise ReportError(f"thumbnail of extraction {name}: neither PNG nor JPEG; encode it as one of these")
+    return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def visible(text: str) -> str:
+    """Return text with its invisible characters named, such as those that turn the direction of reading."""
+    return "".join(
+        f"[U+{ord(character):04X}]"
+        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} and character not in _JOINERS
+        else character
+        for character in text
+    )
+
+
+def percent(share: float) -> str:
+    """Return a share of 0 to 1 in per cent, never rounded to 0 or to 100 unless it is."""
+    value = 100 * share
+    if 0 < value < 0.01:
+        digits = f"{value:.1g}" if value >= 0.0001 else "<0.0001"
+    elif value < 1:
+        digits = f"{value:.2f}" if value else "0"
+    elif value < 10:
+        digits = f"{value:.1f}"
+    else:
+        digits = f"{value:.0f}" if value < 99.5 or share == 1 else f"{min(value, 99.9):.1f}"
+    return f"{digits}\u00a0%"
+
+
+def count(number: int) -> str:
+    """Return a number with its thousands set apart."""
+    return f"{number:,}"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun: "1 finding", "1,200 findings"."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("reports.export"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(visible=visible, percent=percent, count=count, counted=counted)
+    return environment
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a frame's rows with None for what is missing."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _skips(skipped: Mapping[str, int]) -> list[tuple[str, int, str]]:
+    """Return reason, count and meaning; a reason of another version has no meaning here."""
+    known = {str(reason): meaning for reason, meaning in MEANINGS.items()}
+    return [(reason or "not given", number, known.get(reason, "")) for reason, number in skipped.items()]

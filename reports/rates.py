@@ -1,0 +1,111 @@
+"""How often checkpoints leak, and how often the match is wrong, each with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from reports.finding import FindingState, ReportError, Severity
+from scanner.job import State
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportion:
+    """So many of so many, with a 95 % Wilson interval, which stays sensible at 0 and at small counts."""
+
+    count: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.count <= self.of:
+            raise ReportError(f"{self.count} of {self.of} is no proportion: count must lie in 0 to {self.of}")
+
+    @property
+    def value(self) -> float | None:
+        """0 to 1; None when nothing was tried."""
+        return self.count / self.of if self.of else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Lower and upper bound, 0 to 1; None when nothing was tried."""
+        if not self.of:
+            return None
+        bounds = binomtest(self.count, self.of).proportion_ci(CONFIDENCE, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FalsePositives:
+    """How often the match that was used calls strangers alike, measured on pictures that cannot have leaked."""
+
+    comparisons: int
+    """Pairs of extraction and decoy that were compared."""
+    false_matches: int
+    """Pairs that reached `severity`."""
+    severity: Severity
+    decoys: str
+    """What was compared, for a person: "40 photographs that no checkpoint saw"."""
+
+    @property
+    def rate(self) -> Proportion:
+        return Proportion(count=self.false_matches, of=self.comparisons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leakage:
+    """Of the scanned checkpoints of a family and kind, those with a finding; and what was not scanned."""
+
+    family: str | None
+    """None in the total over all families."""
+    kind: str | None
+    leaked: Proportion
+    skipped: int
+    unfinished: int
+    """Failed, pending or unplanned."""
+
+
+def counted(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return the findings that count: seen by the last run, and not explained by the base model alone."""
+    return findings[(findings["state"] != FindingState.GONE) & ~findings["explained_by_base"]]
+
+
+def leaking(findings: pd.DataFrame, at: Severity) -> set[str]:
+    """Return the ids of the checkpoints with a finding that counts at severity `at` or above."""
+    strong = [severity.label for severity in Severity if severity >= at]
+    found = counted(findings)
+    return set(found.loc[found["severity"].isin(strong), "checkpoint_id"])
+
+
+def leakage(checkpoints: pd.DataFrame, findings: pd.DataFrame, at: Severity) -> tuple[Leakage, ...]:
+    """Return the leakage rate of each family and kind that was scanned or left out, in the order of their names.
+
+    A checkpoint counts once, however many findings it has; only scanned checkpoints are in the denominator.
+    """
+    leaked = leaking(findings, at)
+    known = checkpoints.assign(family=checkpoints["family"].fillna(""), kind=checkpoints["kind"].fillna(""))
+    return tuple(
+        _leakage(group, leaked, family=str(family) or "unknown", kind=str(kind) or "unknown")
+        for (family, kind), group in known.groupby(["family", "kind"], sort=True)
+    )
+
+
+def total_leakage(checkpoints: pd.DataFrame, findings: pd.DataFrame, at: Severity) -> Leakage:
+    """Return the leakage rate over all checkpoints."""
+    return _leakage(checkpoints, leaking(findings, at), family=None, kind=None)
+
+
+def _leakage(checkpoints: pd.DataFrame, leaked: set[str], family: str | None, kind: str | None) -> Leakage:
+    scanned = checkpoints["state"] == State.DONE
+    skipped = int((checkpoints["state"] == State.SKIPPED).sum())
+    with_finding = scanned & checkpoints["checkpoint_id"].isin(leaked)
+    return Leakage(
+        family=family,
+        kind=kind,
+        leaked=Proportion(count=int(with_finding.sum()), of=int(scanned.sum())),
+        skipped=skipped,
+        unfinished=len(checkpoints) - int(scanned.sum()) - skipped,
+    )

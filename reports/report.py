@@ -1,0 +1,174 @@
+"""The report: a pure function of what the stores hold, and the files it is written to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from crawler.checkpoint import Checkpoint, Skip
+from reports.coverage import Coverage, coverage
+from reports.export.columns import TABLES
+from reports.export.files import write_atomically
+from reports.export.frames import checkpoints_frame, extractions_frame, findings_frame
+from reports.export.links import PUBLIC
+from reports.export.page import page
+from reports.export.sarif import sarif
+from reports.export.tables import csv_bytes, parquet_bytes
+from reports.finding import Finding, Severity
+from reports.rates import FalsePositives, Leakage, counted, leakage, total_leakage
+from scanner.job import LedgerRow
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    SARIF = "sarif"
+    HTML = "html"
+
+
+class ExitCode(IntEnum):
+    """What a report means to the shell that asked for it."""
+
+    CLEAN = 0
+    FINDINGS = 1
+    """At or above the severity that fails a run."""
+    INCOMPLETE = 2
+    """Something planned failed or is not done. Wins over the others: silence would look like a clean bill."""
+    NOTHING_SCANNED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that is shown, in typed frames; nothing here reads a store, a clock or a network."""
+
+    findings: pd.DataFrame
+    """As `reports.export.columns.FINDINGS`, strongest first; likewise the next two."""
+    extractions: pd.DataFrame
+    checkpoints: pd.DataFrame
+    reference_sets: Mapping[str, int]
+    """References in each set."""
+    false_positives: FalsePositives | None
+    """None when it was not measured, which the page says."""
+    fail_on: Severity
+    recipe_id: str
+    recipe: Mapping[str, object]
+    """Setting and value; extractions of earlier recipes are in the frames too, under their own id."""
+    descriptor: str
+    generated_at: datetime
+    """UTC."""
+    version: str
+
+    @property
+    def coverage(self) -> Coverage:
+        return coverage(self.checkpoints)
+
+    @property
+    def by_group(self) -> tuple[Leakage, ...]:
+        """Leakage by family and kind, at `fail_on` or above."""
+        return leakage(self.checkpoints, self.findings, self.fail_on)
+
+    @property
+    def total(self) -> Leakage:
+        return total_leakage(self.checkpoints, self.findings, self.fail_on)
+
+    @property
+    def by_severity(self) -> dict[Severity, int]:
+        """Findings that count, strongest first. Weights that were published more than once count once."""
+        counts = counted(self.findings).drop_duplicates("id")["severity"].value_counts()
+        return {severity: int(counts.get(severity.label, 0)) for severity in reversed(Severity)}
+
+    @property
+    def exit_code(self) -> ExitCode:
+        covered = self.coverage
+        if not covered.complete:
+            return ExitCode.INCOMPLETE
+        if any(count for severity, count in self.by_severity.items() if severity >= self.fail_on):
+            return ExitCode.FINDINGS
+        return ExitCode.CLEAN if covered.scanned else ExitCode.NOTHING_SCANNED
+
+
+def build_report(
+    *,
+    checkpoints: Iterable[Checkpoint],
+    skips: Iterable[Skip],
+    ledger: Iterable[LedgerRow],
+    extractions: pa.Table,
+    findings: Sequence[Finding],
+    reference_sets: Mapping[str, int],
+    false_positives: FalsePositives | None,
+    recipe_id: str,
+    recipe: Mapping[str, object],
+    descriptor: str,
+    generated_at: datetime,
+    version: str,
+    fail_on: Severity = Severity.HIGH,
+    hubs: Mapping[str, str] = PUBLIC,
+) -> Report:
+    """Put the stores' records together; the same records give the same report, byte for byte.
+
+    Args:
+        extractions: the extractions table without its pixels; see `reports.export.frames.NEEDED`.
+        recipe: setting and value, such as `Recipe.model_dump(mode="json")`.
+        hubs: pages for people by hub; empty when the run did not speak to the public hubs.
+
+    Raises:
+        ReportError: the extractions table lacks a column.
+    """
+    known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
+    extracted = extractions_frame(extractions, known, hubs)
+    found = findings_frame(findings, extracted, known, hubs)
+    resting = counted(found).drop_duplicates("id")["extraction_id"].value_counts()
+    counts = extracted["extraction_id"].map(resting).fillna(0).astype("Int64")
+    return Report(
+        findings=found,
+        extractions=extracted.assign(findings=counts),
+        checkpoints=checkpoints_frame(known, skips, ledger, found, hubs),
+        reference_sets=dict(sorted(reference_sets.items())),
+        false_positives=false_positives,
+        fail_on=fail_on,
+        recipe_id=recipe_id,
+        recipe=dict(recipe),
+        descriptor=descriptor,
+        generated_at=generated_at,
+        version=version,
+    )
+
+
+def write_report(
+    report: Report,
+    out: Path,
+    *,
+    formats: Collection[Format] = tuple(Format),
+    thumbnails: Mapping[str, bytes] | None = None,
+) -> list[Path]:
+    """Write the report's files into a folder, each whole or not at all, and return their paths.
+
+    Args:
+        thumbnails: PNG or JPEG bytes by extraction id, shown in report.html; None shows no picture.
+
+    Raises:
+        ReportError: a file cannot be written, or a thumbnail is neither PNG nor JPEG.
+    """
+    files: dict[str, bytes] = {}
+    for name, columns in TABLES.items():
+        frame: pd.DataFrame = getattr(report, name)
+        if Format.CSV in formats:
+            files[f"{name}.csv"] = csv_bytes(frame, columns)
+        if Format.PARQUET in formats:
+            files[f"{name}.parquet"] = parquet_bytes(frame, columns)
+    if Format.SARIF in formats:
+        files["findings.sarif"] = json.dumps(sarif(report), indent=2, ensure_ascii=False).encode()
+    if Format.HTML in formats:
+        files["report.html"] = page(report, thumbnails or {}).encode()
+    for name, data in files.items():
+        write_atomically(out / name, data)
+    return [out / name for name in files]

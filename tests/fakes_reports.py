@@ -1,0 +1,176 @@
+"""Records of a run that never was, for the tests of reports/export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from crawler.checkpoint import BaseClaim, Checkpoint, Grade, Hub, Kind, Layout, Prompt, PromptOrigin, Skip, SkipReason
+from reports.finding import Finding, FindingState, Match, Severity
+from reports.rates import FalsePositives
+from reports.report import Report, build_report
+from scanner.job import LedgerRow, State
+
+RECIPE_ID = "3f9c0a7be215"
+RECIPE: dict[str, object] = {
+    "name": "default",
+    "guidance": "base_unconditional",
+    "scale": 5.0,
+    "scale_start": 1.0,
+    "correction": 0.0,
+    "sampler": "ddim",
+    "steps": 20,
+    "images_per_picture": 25,
+    "size": None,
+    "clustering": "density",
+}
+DESCRIPTOR = "sscd_disc_mixup@onnx-int8"
+NOW = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
+HOSTILE = (
+    "<script>alert(1)</script>/\"onload='x'",
+    "=cmd|'/C calc'!A0",
+    "a" * 300 + "/" + "b" * 300,
+    "owner/\u202egnp.exe\u202c\x00\n{{ 7*7 }} {0} [text](http://x.test)",
+    "owner/lone\ud800surrogate",
+)
+
+
+def a_checkpoint(repo: str = "mira/harbour-lora", *, kind: Kind = Kind.LORA, family: str = "sd1", **fields: Any) -> Checkpoint:
+    defaults: dict[str, Any] = {
+        "hub": Hub.HUGGINGFACE,
+        "revision": "5f2e6c1d",
+        "path": "weights.safetensors",
+        "layout": Layout.FILE,
+        "files": (),
+        "claims": (BaseClaim(repo="runwayml/sd15", family=family, source="hub relation", grade=Grade.DECLARED),),
+        "prompts": (Prompt(text="photo of sks harbour", origin=PromptOrigin.INSTANCE_PROMPT),),
+    }
+    return Checkpoint(repo=repo, kind=kind, family=family, **(defaults | fields))
+
+
+def a_skip(repo: str, reason: SkipReason = SkipReason.PICKLE_ONLY, **fields: Any) -> Skip:
+    defaults: dict[str, Any] = {"hub": Hub.HUGGINGFACE, "revision": "main", "path": "", "detail": f"{repo}: seen"}
+    return Skip(repo=repo, reason=reason, **(defaults | fields))
+
+
+def a_job(checkpoint: Checkpoint, state: State = State.DONE, **fields: Any) -> LedgerRow:
+    defaults: dict[str, Any] = {
+        "job_id": checkpoint.key,
+        "recipe_id": RECIPE_ID,
+        "reason": "",
+        "detail": "",
+        "attempts": 1,
+        "seconds": 41.5,
+        "extractions": 10,
+        "measures": {"generations": 250},
+        "updated_at": "2026-11-24T02:40:00+00:00",
+    }
+    return LedgerRow(checkpoint_id=checkpoint.id, state=state, **(defaults | fields))
+
+
+def an_extraction(checkpoint: Checkpoint, rank: int = 0, **fields: Any) -> dict[str, Any]:
+    defaults: dict[str, Any] = {
+        "id": f"{checkpoint.key}-{rank}",
+        "checkpoint_id": checkpoint.id,
+        "recipe_id": RECIPE_ID,
+        "rank": rank,
+        "seed": 100 + rank,
+        "prompt": checkpoint.prompts[0].text if checkpoint.prompts else "",
+        "cluster_size": 23 - rank,
+        "cohesion": 0.93 - 0.01 * rank,
+        "score": 0.9 - 0.02 * rank,
+        "control_similarity": 0.18,
+        "descriptor_name": DESCRIPTOR,
+    }
+    return defaults | fields
+
+
+def extractions_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "checkpoint_id", "recipe_id", "prompt", "descriptor_name")),
+            *((name, pa.int64()) for name in ("rank", "seed", "cluster_size")),
+            *((name, pa.float32()) for name in ("cohesion", "score", "control_similarity")),
+        ]
+    )
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def a_finding(
+    checkpoint: Checkpoint, ref_id: str = "harbour/0007.jpg", severity: Severity = Severity.HIGH, **fields: Any
+) -> Finding:
+    match: dict[str, Any] = {
+        "extraction_id": f"{checkpoint.key}-0",
+        "checkpoint_id": checkpoint.id,
+        "set_name": "watchlist",
+        "ref_id": ref_id,
+        "similarity": 0.87,
+        "descriptor": DESCRIPTOR,
+        "pdq_distance": 24,
+        "phash_distance": 4,
+        "control_similarity": 0.12,
+        "mirrored": False,
+    }
+    match |= {name: fields.pop(name) for name in list(fields) if name in match}
+    defaults: dict[str, Any] = {"state": FindingState.NEW, "rule": "sscd>=0.75", "checkpoint_sha256": None}
+    return Finding(match=Match(**match), severity=severity, **(defaults | fields))
+
+
+def a_report(
+    checkpoints: Iterable[Checkpoint] = (),
+    *,
+    skips: Iterable[Skip] = (),
+    ledger: Iterable[LedgerRow] | None = None,
+    extractions: Sequence[dict[str, Any]] | None = None,
+    findings: Sequence[Finding] = (),
+    **fields: Any,
+) -> Report:
+    """A report of these records; by default every checkpoint has been scanned and has one extraction."""
+    known = list(checkpoints)
+    defaults: dict[str, Any] = {
+        "reference_sets": {"watchlist": 1200},
+        "false_positives": FalsePositives(
+            comparisons=11_480, false_matches=2, severity=Severity.HIGH, decoys="40 photographs that no checkpoint saw"
+        ),
+        "recipe_id": RECIPE_ID,
+        "recipe": RECIPE,
+        "descriptor": DESCRIPTOR,
+        "generated_at": NOW,
+        "version": "0.1.0",
+    }
+    return build_report(
+        checkpoints=known,
+        skips=skips,
+        ledger=[a_job(checkpoint) for checkpoint in known] if ledger is None else ledger,
+        extractions=extractions_table([an_extraction(c) for c in known] if extractions is None else extractions),
+        findings=findings,
+        **(defaults | fields),
+    )
+
+
+def a_hostile_report() -> Report:
+    """Every text that a stranger can choose is an attack on the page or the tables."""
+    checkpoints = [
+        a_checkpoint(
+            name,
+            revision=name,
+            path=name,
+            family=name,
+            title=name,
+            prompts=(Prompt(text=name, origin=PromptOrigin.TRIGGER_WORDS),),
+            claims=(BaseClaim(repo=name, family=name, source=name, grade=Grade.LABEL),),
+        )
+        for name in HOSTILE
+    ]
+    rows = [an_extraction(c) | {"prompt": c.repo.encode("utf-8", "replace").decode()} for c in checkpoints]
+    return a_report(
+        checkpoints,
+        skips=[a_skip(f"{name}-skip", detail=name) for name in HOSTILE],
+        ledger=[a_job(c, State.FAILED if n % 2 else State.DONE, detail=c.repo, reason=c.repo) for n, c in enumerate(checkpoints)],
+        extractions=[row | {"checkpoint_id": row["checkpoint_id"].encode("utf-8", "replace").decode()} for row in rows],
+        findings=[a_finding(c, ref_id=c.repo, set_name=c.repo, rule=c.repo) for c in checkpoints],
+        reference_sets={name: 3 for name in HOSTILE},
+    )
