@@ -95,7 +95,7 @@ class Download:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise DownloadError(
-                SkipReason.BUDGET, f"{self.part.parent}: the disk is full; make room, or set crawler.store_bytes"
+                SkipReason.BUDGET, f"{self.part.parent}: the disk is full; make room"
             ) from error
         if self.file.sha256 is not None and digest != self.file.sha256.lower():
             self._refuse(

@@ -28,8 +28,8 @@ PATIENCE = 900.0
 _backoff = wait_random_exponential(multiplier=1, max=60)
 
 
-class PoliteTransport(httpx.BaseTransport):
-    """Wraps an httpx or httpx2 transport; both have the same requests and answers.
+class Manners:
+    """How one hub is spoken to, and what it has said of its limits. Outlives the clients that use it.
 
     - 408, 429 and the passing 5xx are retried, and so are broken connections: after `Retry-After` (seconds or
       an HTTP date), else after the reset of an exhausted `RateLimit`, else with full jitter up to 60 seconds.
@@ -40,7 +40,7 @@ class PoliteTransport(httpx.BaseTransport):
     - `Authorization` leaves for `token_origin` only, whoever redirected.
 
     Args:
-        retry_on: exceptions of the wrapped transport's library that are worth another attempt.
+        retry_on: exceptions of the transport's library that are worth another attempt.
         token_origin: address whose scheme, host and port may see the token.
         headroom: share of the announced quota that stays unused, 0 to 1.
         interval: least seconds between two requests.
@@ -49,7 +49,6 @@ class PoliteTransport(httpx.BaseTransport):
 
     def __init__(
         self,
-        inner: httpx.BaseTransport,
         *,
         retry_on: tuple[type[Exception], ...],
         token_origin: str,
@@ -60,7 +59,6 @@ class PoliteTransport(httpx.BaseTransport):
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._inner = inner
         self._retry_on = retry_on
         self._token_origin = _origin(httpx.URL(token_origin))
         self._retries = retries
@@ -73,7 +71,10 @@ class PoliteTransport(httpx.BaseTransport):
         self._not_before: dict[str, float] = {}
         self._tired: set[str] = set()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def send(
+        self, request: httpx.Request, attempt: Callable[[httpx.Request], httpx.Response]
+    ) -> httpx.Response:
+        """Answer a request by as many attempts as it takes; the last answer, or error, when none helps."""
         if _origin(request.url) != self._token_origin:
             request.headers.pop("Authorization", None)
         host = request.url.host
@@ -85,19 +86,14 @@ class PoliteTransport(httpx.BaseTransport):
             sleep=self._sleep,
             before_sleep=_discard,
             retry_error_callback=lambda state: self._give_up(host, state),
-        )(self._attempt, request)
+        )(self._attempt, request, attempt)
         if response.status_code not in TRANSIENT:
             self._tired.discard(host)
         return response
 
-    def shared(self) -> httpx.BaseTransport:
-        """A view for clients that come and go: closing it leaves the connections and the counts alone."""
-        return _Shared(self)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def _attempt(self, request: httpx.Request) -> httpx.Response:
+    def _attempt(
+        self, request: httpx.Request, attempt: Callable[[httpx.Request], httpx.Response]
+    ) -> httpx.Response:
         bucket = _bucket(request.url)
         with self._lock:
             now = self._clock()
@@ -105,7 +101,7 @@ class PoliteTransport(httpx.BaseTransport):
             self._not_before[""] = start + self._interval
         if start > now:
             self._sleep(start - now)
-        response = self._inner.handle_request(request)
+        response = attempt(request)
         self._note(bucket, response.headers)
         return response
 
@@ -147,12 +143,18 @@ class PoliteTransport(httpx.BaseTransport):
         return answer
 
 
-class _Shared(httpx.BaseTransport):
-    def __init__(self, polite: PoliteTransport) -> None:
-        self._polite = polite
+class PoliteTransport(httpx.BaseTransport):
+    """A transport with manners. Serves httpx and httpx2, whose requests and answers are alike."""
+
+    def __init__(self, inner: httpx.BaseTransport, manners: Manners) -> None:
+        self._inner = inner
+        self._manners = manners
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._polite.handle_request(request)
+        return self._manners.send(request, self._inner.handle_request)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def _discard(state: RetryCallState) -> None:

@@ -13,8 +13,8 @@ def local_path(path: str) -> PurePosixPath:
     """A hub's path as one that stays inside a folder, whatever the file system.
 
     Raises:
-        DownloadError: it is absolute, climbs with "..", or has a drive, a backslash, a control character or an
-            empty, overlong or dot-only part.
+        DownloadError: it is absolute, climbs with "..", or has a drive, a backslash, a control character or
+            an empty, overlong or dot-only part.
     """
     parts = path.split("/")
     if "\\" in path or ":" in path or not all(_is_name(part) for part in parts):

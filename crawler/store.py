@@ -185,7 +185,7 @@ class Store:
         free = shutil.disk_usage(self._files).free
         if size > free:
             raise DownloadError(
-                SkipReason.BUDGET, f"{self._files}: the disk has {free} bytes left, {size} are needed; make room"
+                SkipReason.BUDGET, f"{self._files}: {free} bytes are left on the disk, {size} are needed"
             )
         excess = self.usage() + size - self._budget
         if excess <= 0:
