@@ -1,0 +1,108 @@
+"""`leaksweep sweep` and its stages: crawl, plan, scan, match, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from leaksweep.commands.help_text import examples
+from leaksweep.run import Run, command
+
+if TYPE_CHECKING:
+    from leaksweep.summaries import Summary
+
+FailOn = Annotated[
+    Literal["low", "medium", "high", "critical"] | None,
+    typer.Option("--fail-on", help="Least severity that makes the exit code 1; default: reports.fail_on."),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="Stop the crawl after so many checkpoints."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; default: report in the home folder.")
+]
+Thumbs = Annotated[
+    bool, typer.Option("--thumbs", help="Show pictures of findings on the page, as far as they were kept.")
+]
+
+
+def _finish(run: Run, *summaries: Summary) -> int:
+    found = {summary.stage: summary.to_json() for summary in summaries}
+    code = max((summary.exit_code for summary in summaries), key=_weight)
+    text = "\n".join(summary.text() for summary in summaries)
+    run.finish({**found, "exit_code": code}, text)
+    return code
+
+
+def _weight(code: int) -> int:
+    """2 wins over 1, and both over 3: a failure must never look like a clean bill."""
+    return {0: 0, 3: 1, 1: 2, 2: 3}[code]
+
+
+@command
+def sweep(run: Run, limit: Limit = None, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = False) -> int:
+    """Crawl, plan, scan, match and report: what cron calls. Goes on where an interrupted sweep stopped."""
+    from leaksweep import stages
+
+    return _finish(run, *stages.sweep(run, limit=limit, fail_on=fail_on, out=out, thumbs=thumbs))
+
+
+@command
+def crawl(run: Run, limit: Limit = None) -> int:
+    """Read the hubs' listings into the catalog, and look up the base models."""
+    from leaksweep import stages
+
+    return _finish(run, stages.crawl(run, limit=limit))
+
+
+@command
+def plan(run: Run) -> int:
+    """Turn the catalog into jobs for the recipe in force; what is left out gets a reason."""
+    from leaksweep import stages
+
+    return _finish(run, stages.plan(run))
+
+
+@command
+def scan(run: Run) -> int:
+    """Work off the planned jobs: download, extract, store. Safe to kill and to start again."""
+    from leaksweep import stages
+
+    return _finish(run, stages.scan(run))
+
+
+@command
+def match(run: Run) -> int:
+    """Compare all extractions with all reference sets; then erase the pixels of what matched nothing."""
+    from leaksweep import stages
+
+    return _finish(run, stages.match(run))
+
+
+@command
+def report(run: Run, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = False) -> int:
+    """Write the report: CSV, parquet, SARIF and one page. The exit code tells what it says."""
+    from leaksweep import stages
+
+    return _finish(run, stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands, in the order of the work."""
+    app.command(
+        epilog=examples(
+            "leaksweep sweep",
+            "leaksweep sweep --config nightly.toml --json -q",
+            "leaksweep sweep --limit 200 --fail-on critical",
+        )
+    )(sweep)
+    app.command(epilog=examples("leaksweep crawl", "leaksweep crawl --limit 500 -v"))(crawl)
+    app.command(epilog=examples("leaksweep plan", "leaksweep plan --set recipe.preset=reference"))(plan)
+    app.command(epilog=examples("leaksweep scan", "leaksweep scan --set scanner.workers=4"))(scan)
+    app.command(epilog=examples("leaksweep match", "leaksweep match --set reports.keep_images=all"))(match)
+    app.command(
+        epilog=examples("leaksweep report", "leaksweep report --out weekly/ --thumbs --fail-on medium")
+    )(report)

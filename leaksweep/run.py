@@ -1,0 +1,115 @@
+"""What every command has in common: its settings, its stores, how loud it is, and where it prints."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+
+import typer
+
+from leaksweep.home import Home
+from leaksweep.settings import Loaded, Settings, load, parse_override
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One call of the command."""
+
+    loaded: Loaded
+    home: Home
+    as_json: bool
+    quiet: bool
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    @property
+    def no_bar(self) -> bool | None:
+        """For tqdm's `disable`: None shows a bar on a terminal only."""
+        return True if self.quiet else None
+
+    def say(self, text: str) -> None:
+        """A line for a person; with --json there is none, so that stdout holds one object."""
+        if not (self.as_json or self.quiet):
+            print(text, flush=True)
+
+    def finish(self, summary: Mapping[str, Any], text: str) -> None:
+        """The last word: one machine-readable object, or text for a person, -q or not."""
+        print(json.dumps(summary, indent=2, default=str) if self.as_json else text, flush=True)
+
+
+def shared_options(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings file; default: config.toml, where there is one."),
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option("--home", metavar="DIR", help="Folder of the stores; default: .leaksweep.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as scanner.workers=2; repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")] = False,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, help="Log more on stderr; -vv for everything.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors and the result only; no progress.")] = False,
+) -> Run:
+    """Read the settings and make ready. The parameters are the options that every command has.
+
+    Raises:
+        SettingsError: the settings file or an override is wrong.
+    """
+    _set_up_logging(verbose, quiet)
+    overrides = dict(parse_override(text) for text in set_ or []) | ({"home": str(home)} if home else {})
+    loaded = load(config, overrides)
+    stores = Home(loaded.settings.home, loaded.settings.database)
+    return Run(loaded=loaded, home=stores, as_json=as_json, quiet=quiet)
+
+
+def command(function: Callable[Concatenate[Run, P], int]) -> Callable[..., None]:
+    """Turn `function(run, ...) -> exit code` into what typer takes: with the shared options, and its exit code.
+
+    Ctrl-C is an orderly end: every stage keeps what it has written, so the message says how to go on.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        shared = {name: kwargs.pop(name) for name in inspect.signature(shared_options).parameters}
+        try:
+            code = function(shared_options(**shared), *args, **kwargs)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            print("\nstopped; what is done is kept. The same command goes on from here.", file=sys.stderr)
+            raise typer.Exit(2) from None
+        raise typer.Exit(code)
+
+    own = list(inspect.signature(function).parameters.values())[1:]
+    common = inspect.signature(shared_options).parameters.values()
+    hints = get_type_hints(function, include_extras=True) | get_type_hints(shared_options, include_extras=True)
+    parameters = [
+        item.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[item.name]) for item in [*own, *common]
+    ]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {item.name: item.annotation for item in parameters}
+    del call.__wrapped__  # type: ignore[attr-defined]
+    return call
+
+
+def _set_up_logging(verbose: int, quiet: bool) -> None:
+    """Our own packages' loggers only: other libraries stay as they are, but at -vv."""
+    levels = {0: logging.WARNING, 1: logging.INFO}
+    level = logging.ERROR if quiet else levels.get(verbose, logging.DEBUG)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for package in ("crawler", "extraction", "scanner", "reports", "leaksweep"):
+        logging.getLogger(package).setLevel(level)
