@@ -94,7 +94,7 @@ class Finding:
     """The ladder's rule that gave the severity, such as "pdq<=20"."""
     checkpoint_sha256: str | None
     explained_by_base: bool = False
-    """The base alone comes as near, so the fine-tune did not leak it: shown with this label, never counted."""
+    """The base alone comes as near, so the fine-tune did not leak it: labelled, and never counted."""
     occurrences: int = 1
     """How many extractions match the reference; `match` is the nearest of them."""
     checkpoint_ids: tuple[str, ...] = ()

@@ -91,7 +91,10 @@ def judge(match: Match, settings: ReportsSettings) -> Verdict | None:
 def _explained(match: Match, rung: Rung, settings: ReportsSettings) -> bool:
     """Whether the control comes as near, within the margins, by every measure that the rule rests on."""
     return (
-        (rung.pdq is None or _as_near(match.pdq_distance, match.control_pdq_distance, settings.control_margin_pdq))
+        (
+            rung.pdq is None
+            or _as_near(match.pdq_distance, match.control_pdq_distance, settings.control_margin_pdq)
+        )
         and (
             rung.phash is None
             or _as_near(match.phash_distance, match.control_phash_distance, settings.control_margin_phash)

@@ -99,8 +99,8 @@ def _matches(
         extraction = extractions[row : row + 1]
         control = _measure(probes, index, extraction, references, control=True)
         descriptor = _descriptor(probes, int(extraction[0]))
-        for column in np.flatnonzero(near[row]):
-            picture, base = found.at(row, column), control.at(0, column)
+        for column in np.flatnonzero(near[row]).tolist():
+            picture, base = found.at(int(row), column), control.at(0, column)
             yield Match(
                 extraction_id=probes.ids[extraction[0]],
                 checkpoint_id=probes.checkpoint_ids[extraction[0]],
@@ -220,3 +220,51 @@ def _similarity_limits(probes: Probes, limits: Limits, extractions: Rows) -> NDA
 
 def _descriptor(probes: Probes, extraction: int) -> str | None:
     return next((name for name, one in probes.described.items() if extraction in one.at), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparable:
+    """How much could be compared at all: what a rate of matches is a rate of."""
+
+    pairs: int
+    """Extractions and references that have a measure in common."""
+    extractions: Mapping[str, int]
+    """By measure ("phash", "pdq", a descriptor's name): extractions that share it with a reference."""
+
+
+def comparable(probes: Probes, index: ReferenceIndex) -> Comparable:
+    """Count the pairs that `matches` can measure, without measuring them."""
+    names = ("phash", "pdq", *sorted(probes.described))
+    has = np.zeros((len(probes.ids), len(names)), np.bool_)
+    wants = np.zeros((len(index), len(names)), np.bool_)
+    has[:, 0], has[:, 1] = probes.picture.phash.usable, probes.picture.pdq.usable
+    wants[index.owner[index.phash.usable], 0] = True
+    wants[index.owner[index.pdq.usable], 1] = True
+    for column, name in enumerate(names[2:], start=2):
+        has[probes.described[name].at, column] = True
+        if name in index.vectors:
+            wants[index.vectors[name].owner, column] = True
+    # Few kinds of extraction and of reference differ in what they have, so kinds are compared, not pairs.
+    kinds, counts = np.unique(has, axis=0, return_counts=True)
+    others, other_counts = np.unique(wants, axis=0, return_counts=True)
+    shared = (kinds[:, None] & others[None]).any(axis=2)
+    return Comparable(
+        pairs=int((counts[:, None] * other_counts[None] * shared).sum()),
+        extractions={
+            name: int(has[:, column].sum()) if wants[:, column].any() else 0
+            for column, name in enumerate(names)
+        },
+    )
+
+
+def highest_similarities(probes: Probes, index: ReferenceIndex) -> dict[str, NDArray[np.float32]]:
+    """Return each extraction's cosine with its nearest reference, by descriptor; empty where there is none.
+
+    On decoys this is what strangers reach, and so where a threshold has to stand.
+    """
+    highest = {}
+    for name, described in probes.described.items():
+        sides = [makers[name].rows for makers in (index.vectors, index.mirrored) if name in makers]
+        if sides:
+            highest[name] = np.concatenate([described.picture @ rows.T for rows in sides], axis=1).max(axis=1)
+    return highest

@@ -1,0 +1,194 @@
+"""The match stage: hash, compare, judge, and erase what matched nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.finding import ReportError, Severity
+from reports.findings import Judged, against, calm, findings
+from reports.hashes import Hasher, PdqState, open_hasher
+from reports.index import ReferenceIndex
+from reports.ladder import judge
+from reports.matching import Limits, Probes, comparable, highest_similarities, matches
+from reports.probes import hash_pictures, hashed_ids, load_probes
+from reports.references import References
+from reports.retention import to_erase
+from reports.settings import Ladder, ReportsSettings
+from reports.store import FindingStore, Run
+from reports.summary import MatchSummary, SetSummary, count_findings
+
+if TYPE_CHECKING:
+    from scanner.extraction_store import ExtractionStore
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many of it are done, and of how many."""
+
+
+def match_stage(
+    extractions: ExtractionStore,
+    references: References,
+    store: FindingStore,
+    settings: ReportsSettings,
+    *,
+    digests: Mapping[str, str | None],
+    sweep: str = "",
+    hasher: Hasher | None = None,
+    progress: Progress | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> MatchSummary:
+    """Match every extraction with every reference set, settle the findings, and erase pictures.
+
+    Killed anywhere and run again it comes to the same end: hashes are written before a picture may go,
+    matches and findings each in one commit, and the run's own row last. Without that row, or with one
+    that names the same `sweep`, the run is the same one still, and what it found first stays new.
+
+    Args:
+        digests: SHA-256 of the weights by checkpoint id, where known.
+        sweep: names the sweep that this belongs to; empty makes every matching a run of its own.
+
+    Raises:
+        ReportError: a set that the settings name does not exist, or another process writes to the store.
+        EraseError: pictures may still be on the disk.
+    """
+    report = progress or (lambda what, done, total: None)
+    _check_names(references, settings)
+    with store.writing():
+        hashed = hash_pictures(
+            extractions,
+            store,
+            hasher or open_hasher(),
+            lambda done, total: report("hashing", done, total),
+        )
+        probes = load_probes(extractions, store, min_pdq_quality=settings.min_pdq_quality)
+        judged, sets = _match_all(probes, references, settings, report)
+        calmed, floods = calm(
+            [one for one in judged if one.match.set_name not in settings.decoys], settings.flood_cap
+        )
+        number = _number(store.last_run(), sweep)
+        settled = against(findings(calmed, digests), store.findings(), number, now())
+        wrong = [one for one in judged if one.match.set_name in settings.decoys]
+        store.replace_matches([*calmed, *wrong], frozenset(settings.decoys))
+        store.replace_findings(settled)
+        erased = _retain(extractions, store, settings, {one.match.extraction_id for one in calmed})
+        summary = MatchSummary(
+            run=number,
+            extractions=len(probes.ids),
+            hashed=hashed,
+            unhashed=int((~(probes.picture.phash.usable | probes.picture.pdq.usable)).sum()),
+            pdq=_pdq_states(extractions, store, settings.min_pdq_quality),
+            sets=tuple(sets),
+            floods=floods,
+            erased=erased,
+            kept=len(extractions.image_ids()),
+            **count_findings(settled),
+        )
+        run = Run(
+            number=number,
+            name=sweep,
+            finished_at=now(),
+            settings=settings.model_dump_json(),
+            summary=json.dumps(summary.as_dict()),
+        )
+        store.put_run(run)
+    return summary
+
+
+def last_summary(store: FindingStore) -> MatchSummary | None:
+    """Return the summary of the last matching that came to its end."""
+    run = store.last_run()
+    return MatchSummary.of(json.loads(run.summary)) if run else None
+
+
+def _check_names(references: References, settings: ReportsSettings) -> None:
+    known = {one.name for one in references.sets()}
+    for setting, names in (("decoys", settings.decoys), ("sets", tuple(settings.sets))):
+        for name in names:
+            if name not in known:
+                there_are = ", ".join(sorted(known)) or "none"
+                raise ReportError(
+                    f'reports.{setting} names the reference set "{name}", which does not exist; '
+                    f"there are: {there_are}"
+                )
+
+
+def _match_all(
+    probes: Probes, references: References, settings: ReportsSettings, report: Progress
+) -> tuple[list[Judged], list[SetSummary]]:
+    judged: list[Judged] = []
+    sets: list[SetSummary] = []
+    names = [one.name for one in references.sets()]
+    for index in references.load(names, min_pdq_quality=settings.min_pdq_quality):
+        limits = _limits(settings.ladder_of(index.set_name), probes)
+        verdicts = ((match, judge(match, settings)) for match in matches(probes, index, limits))
+        mine = [Judged(match, verdict) for match, verdict in verdicts if verdict is not None]
+        mine.sort(key=lambda one: (one.match.extraction_id, one.match.ref_id))
+        judged += mine
+        sets.append(_set_summary(probes, index, mine, decoy=index.set_name in settings.decoys))
+        report("matching", len(sets), len(names))
+    return judged, sets
+
+
+def _limits(ladder: Ladder, probes: Probes) -> Limits:
+    """The lowest rungs: what reaches none of them cannot become a finding."""
+    return Limits(
+        phash=ladder.phash_low,
+        pdq=ladder.pdq_low,
+        similarity={name: ladder.similarities(name).low for name in probes.described},
+    )
+
+
+def _set_summary(
+    probes: Probes, index: ReferenceIndex, judged: Sequence[Judged], *, decoy: bool
+) -> SetSummary:
+    compared = comparable(probes, index)
+    counts = Counter(one.verdict.severity.label for one in judged)
+    highest = highest_similarities(probes, index) if decoy else {}
+    return SetSummary(
+        name=index.set_name,
+        decoy=decoy,
+        entries=len(index),
+        pairs=compared.pairs,
+        compared_by=compared.extractions,
+        matches={severity.label: counts[severity.label] for severity in reversed(Severity)},
+        highest={
+            name: (float(np.median(values)), float(np.percentile(values, 99)), float(values.max()))
+            for name, values in highest.items()
+        },
+    )
+
+
+def _number(last: Run | None, sweep: str) -> int:
+    if last is None:
+        return 1
+    return last.number if sweep and last.name == sweep else last.number + 1
+
+
+def _retain(
+    extractions: ExtractionStore, store: FindingStore, settings: ReportsSettings, matched: set[str]
+) -> int:
+    if settings.keep_images == "all":
+        return 0
+    hashed = hashed_ids(extractions, store)
+    gone = to_erase(extractions.image_ids(), hashed=hashed, matched=matched, keep=settings.keep_images)
+    # With nothing to erase too: a run that was killed between deleting and erasing left bytes behind.
+    return extractions.erase_images(gone)
+
+
+def _pdq_states(extractions: ExtractionStore, store: FindingStore, min_quality: int) -> dict[str, int]:
+    ids = hashed_ids(extractions, store)
+    rows = store.hashes().select(["extraction_id", "pdq_state", "pdq_quality"]).to_pylist()
+    return dict(
+        Counter(
+            "low quality"
+            if row["pdq_state"] == PdqState.HASHED and row["pdq_quality"] < min_quality
+            else row["pdq_state"]
+            for row in rows
+            if row["extraction_id"] in ids
+        )
+    )

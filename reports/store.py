@@ -1,0 +1,235 @@
+"""What matching knows, in LanceDB: extractions' hashes, matches, findings, and the runs that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from filelock import FileLock
+
+from reports.finding import Finding, FindingState, Match, Severity
+from reports.findings import Judged
+from reports.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
+from reports.tables import connect, hold, open_table, replace, schema
+
+_MATCH = (
+    pa.field("extraction_id", pa.string()),
+    pa.field("checkpoint_id", pa.string()),
+    pa.field("set_name", pa.string()),
+    pa.field("ref_id", pa.string()),
+    pa.field("similarity", pa.float64()),
+    pa.field("descriptor", pa.string()),
+    pa.field("pdq_distance", pa.int64()),
+    pa.field("phash_distance", pa.int64()),
+    pa.field("control_similarity", pa.float64()),
+    pa.field("control_pdq_distance", pa.int64()),
+    pa.field("control_phash_distance", pa.int64()),
+    pa.field("mirrored", pa.bool_()),
+)
+_VERDICT = (
+    pa.field("severity", pa.string()),
+    pa.field("rule", pa.string()),
+    pa.field("explained_by_base", pa.bool_()),
+)
+
+
+def _hash_fields(prefix: str) -> tuple[pa.Field, ...]:
+    return (
+        pa.field(f"{prefix}phash", pa.binary(PHASH_BYTES)),
+        pa.field(f"{prefix}phash_mirror", pa.binary(PHASH_BYTES)),
+        pa.field(f"{prefix}pdq", pa.binary(PDQ_BYTES)),
+        pa.field(f"{prefix}pdq_mirror", pa.binary(PDQ_BYTES)),
+        pa.field(f"{prefix}pdq_quality", pa.int16()),
+        pa.field(f"{prefix}pdq_state", pa.string()),
+    )
+
+
+_HASHES = schema(
+    pa.field("extraction_id", pa.string()),
+    pa.field("created_at", pa.timestamp("us", tz="UTC")),
+    pa.field("hasher", pa.string()),
+    *_hash_fields(""),
+    *_hash_fields("control_"),
+    key="extraction_id",
+)
+"""`created_at` is the extraction's: a scan that is done again makes it anew, and its hashes too."""
+_MATCHES = schema(
+    pa.field("id", pa.string()),
+    *_MATCH,
+    *_VERDICT,
+    pa.field("decoy", pa.bool_()),
+    key="id",
+)
+_FINDINGS = schema(
+    pa.field("id", pa.string()),
+    *_MATCH,
+    *_VERDICT,
+    pa.field("state", pa.string()),
+    pa.field("checkpoint_sha256", pa.string()),
+    pa.field("occurrences", pa.int64()),
+    pa.field("checkpoint_ids", pa.list_(pa.string())),
+    pa.field("first_seen", pa.string()),
+    pa.field("last_seen", pa.string()),
+    pa.field("first_run", pa.int64()),
+    pa.field("last_run", pa.int64()),
+    key="id",
+)
+_RUNS = schema(
+    pa.field("number", pa.int64()),
+    pa.field("name", pa.string()),
+    pa.field("finished_at", pa.timestamp("us", tz="UTC")),
+    pa.field("settings", pa.string()),
+    pa.field("summary", pa.string()),
+    key="number",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A matching that came to its end."""
+
+    number: int
+    """From 1."""
+    name: str
+    """The sweep it belonged to; empty when it was run by itself."""
+    finished_at: datetime
+    settings: str
+    """`ReportsSettings` as JSON."""
+    summary: str
+    """`MatchSummary` as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedExtraction:
+    """The hashes of an extraction and of its control."""
+
+    extraction_id: str
+    created_at: datetime
+    hasher: str
+    picture: PictureHashes
+    control: PictureHashes
+
+
+class FindingStore:
+    """The match stage's tables in one folder, written by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store, making it where it is missing.
+
+        Raises:
+            ReportError: it was made by another version of leaksweep.
+        """
+        self.path = path
+        self._store = connect(path)
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
+        for name, columns in (
+            ("hashes", _HASHES),
+            ("matches", _MATCHES),
+            ("findings", _FINDINGS),
+            ("runs", _RUNS),
+        ):
+            open_table(self._store, name, columns)
+
+    def writing(self) -> AbstractContextManager[object]:
+        """Hold the store for writing; may be nested.
+
+        Raises:
+            ReportError: another process writes to it.
+        """
+        return hold(self._lock, self.path)
+
+    def hashes(self) -> pa.Table:
+        """All hashes, by extraction id, in columns. Confidential."""
+        return self._rows("hashes").sort_by("extraction_id")
+
+    def put_hashes(self, hashed: Iterable[HashedExtraction]) -> None:
+        """Write hashes, in place of older ones of the same extractions."""
+        rows = [
+            {
+                "extraction_id": one.extraction_id,
+                "created_at": one.created_at,
+                "hasher": one.hasher,
+                **asdict(one.picture),
+                **{f"control_{name}": value for name, value in asdict(one.control).items()},
+            }
+            for one in hashed
+        ]
+        self._merge("hashes", "extraction_id", pa.Table.from_pylist(rows, schema=_HASHES))
+
+    def matches(self, *, decoys: bool = False) -> list[Match]:
+        """All matches of the last run with references, or those with decoys."""
+        rows = self._rows("matches", f"decoy = {str(decoys).lower()}").sort_by("id").to_pylist()
+        return [_match(row) for row in rows]
+
+    def replace_matches(self, judged: Sequence[Judged], decoys: frozenset[str]) -> None:
+        """Put a run's matches in place of the run's before, in one commit."""
+        rows = [
+            {
+                "id": f"{one.match.extraction_id}/{one.match.set_name}/{one.match.ref_id}",
+                **asdict(one.match),
+                "severity": one.verdict.severity.label,
+                "rule": one.verdict.rule,
+                "explained_by_base": one.verdict.explained_by_base,
+                "decoy": one.match.set_name in decoys,
+            }
+            for one in judged
+        ]
+        replace(self._store, "matches", pa.Table.from_pylist(rows, schema=_MATCHES))
+
+    def findings(self) -> list[Finding]:
+        """All findings, by id, those that are gone too."""
+        return [_finding(row) for row in self._rows("findings").sort_by("id").to_pylist()]
+
+    def replace_findings(self, findings: Iterable[Finding]) -> None:
+        """Put findings in place of all others, in one commit."""
+        rows = [_finding_row(one) for one in findings]
+        replace(self._store, "findings", pa.Table.from_pylist(rows, schema=_FINDINGS))
+
+    def last_run(self) -> Run | None:
+        """The last matching that came to its end."""
+        rows = self._rows("runs").sort_by("number").to_pylist()
+        return Run(**rows[-1]) if rows else None
+
+    def put_run(self, run: Run) -> None:
+        """Write a run, in place of an earlier one of the same number."""
+        self._merge("runs", "number", pa.Table.from_pylist([asdict(run)], schema=_RUNS))
+
+    def _rows(self, table: str, where: str | None = None) -> pa.Table:
+        query = self._store.open_table(table).search()
+        return (query.where(where) if where else query).to_arrow()
+
+    def _merge(self, table: str, key: str, rows: pa.Table) -> None:
+        (
+            self._store.open_table(table)
+            .merge_insert(key)
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .execute(rows)
+        )
+
+
+def _match(row: dict[str, Any]) -> Match:
+    return Match(**{one.name: row[one.name] for one in fields(Match)})
+
+
+def _finding_row(one: Finding) -> dict[str, Any]:
+    row = {name.name: getattr(one, name.name) for name in fields(one) if name.name != "match"}
+    return {**row, **asdict(one.match), "id": one.id, "severity": one.severity.label, "state": str(one.state)}
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    own = {one.name: row[one.name] for one in fields(Finding) if one.name != "match"}
+    return Finding(
+        **{
+            **own,
+            "match": _match(row),
+            "severity": Severity[row["severity"].upper()],
+            "state": FindingState(row["state"]),
+            "checkpoint_ids": tuple(row["checkpoint_ids"]),
+        }
+    )

@@ -1,0 +1,98 @@
+"""What a matching did, counted: what a reader needs in order to believe its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reports.finding import Finding, FindingState, Severity
+from reports.findings import Flood
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSummary:
+    """One reference set."""
+
+    name: str
+    decoy: bool
+    """No checkpoint can have seen it: its matches are false ones."""
+    entries: int
+    pairs: int
+    """Extractions and references that could be compared by one measure at least."""
+    compared_by: Mapping[str, int]
+    """By measure ("phash", "pdq", a descriptor's name): extractions that share it with the set. 0 is a
+    blind spot: hashes not installed, or a set described by another maker."""
+    matches: Mapping[str, int]
+    """Pairs that the ladder puts at a severity, by its label."""
+    highest: Mapping[str, tuple[float, float, float]]
+    """By descriptor: median, 99th percentile and maximum, over the extractions, of the cosine with the
+    nearest reference. For decoys only: the threshold has to lie above what strangers reach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchSummary:
+    """The whole run."""
+
+    run: int
+    """Its number, from 1."""
+    extractions: int
+    hashed: int
+    """Pictures hashed in this run."""
+    unhashed: int
+    """Extractions without any hash: their pictures were erased, or could not be read, before they had one."""
+    pdq: Mapping[str, int]
+    """Extractions by what became of their PDQ hash: "hashed", "not installed", "too flat", "unreadable",
+    "low quality"."""
+    sets: tuple[SetSummary, ...]
+    findings: Mapping[str, int]
+    """Findings of today by severity label; those that the base explains are not among them."""
+    new: int
+    gone: int
+    explained_by_base: int
+    floods: tuple[Flood, ...]
+    """References that matched so many checkpoints that their findings became leads."""
+    erased: int
+    """Pictures erased from the disk in this run."""
+    kept: int
+    """Pictures on the disk now."""
+
+    def count(self, at: Severity) -> int:
+        """Findings of today at this severity or above, without those that the base explains."""
+        return sum(self.findings.get(severity.label, 0) for severity in Severity if severity >= at)
+
+    def false_matches(self, at: Severity) -> tuple[int, int]:
+        """Return how many pairs of extraction and decoy reach a severity, and of how many."""
+        decoys = [one for one in self.sets if one.decoy]
+        wrong = sum(
+            one.matches.get(severity.label, 0) for one in decoys for severity in Severity if severity >= at
+        )
+        return wrong, sum(one.pairs for one in decoys)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> MatchSummary:
+        """Take what `as_dict` gave, by way of JSON."""
+        sets = tuple(
+            SetSummary(**{**one, "highest": {name: tuple(values) for name, values in one["highest"].items()}})
+            for one in content["sets"]
+        )
+        floods = tuple(Flood(**one) for one in content["floods"])
+        return cls(**{**content, "sets": sets, "floods": floods})
+
+
+def count_findings(findings: list[Finding]) -> dict[str, Any]:
+    """Return the summary's fields that are counts of findings."""
+    today = [one for one in findings if one.state is not FindingState.GONE]
+    leaks = [one for one in today if not one.explained_by_base]
+    return {
+        "findings": {
+            severity.label: sum(one.severity is severity for one in leaks) for severity in reversed(Severity)
+        },
+        "new": sum(one.state is FindingState.NEW for one in leaks),
+        "gone": len(findings) - len(today),
+        "explained_by_base": len(today) - len(leaks),
+    }
