@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
 from crawler import families
 from crawler.checkpoint import Base, Hub, Skip, SkipReason
@@ -37,8 +38,9 @@ class Bases:
         repo, revision = str(info.id), str(info.sha or "")
         if info.disabled:
             return _skip(repo, revision, SkipReason.DISABLED, "disabled by the hub")
-        if info.gated:
-            self._api.auth_check(repo)  # Raises GatedRepoError unless the token has been granted access.
+        if info.gated and not self._granted(repo):
+            detail = f"ask for access at {self._api.endpoint}/{repo}, then crawl with that account's token"
+            return _skip(repo, revision, SkipReason.GATED, detail)
         pipeline = pipeline_class({"config": info.config, "tags": info.tags})
         family = families.family_of_repo(repo) or families.family_of_pipeline(pipeline or "")
         if pipeline not in families.AMBIGUOUS_PIPELINES and not families.scannable(family):
@@ -55,6 +57,13 @@ class Bases:
             return _skip(repo, revision, needed, "a component of the pipeline has no .safetensors", family)
         family = family or families.family_of_unet(self._files.table(files.get(UNET_CONFIG)))
         return Base(repo=repo, revision=revision, family=family, files=needed)
+
+    def _granted(self, repo: str) -> bool:
+        try:
+            self._api.auth_check(repo)
+        except HfHubHTTPError:
+            return False
+        return True
 
 
 def _skip(repo: str, revision: str, reason: SkipReason, detail: str, family: str | None = None) -> Skip:
