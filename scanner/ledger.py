@@ -47,7 +47,6 @@ class Ledger:
         self,
         engine: Engine,
         *,
-        owner: str,
         attempts: int = 3,
         lease_seconds: float = 600.0,
         clock: Callable[[], float] = time.time,
@@ -55,7 +54,6 @@ class Ledger:
         """Open the ledger, making its tables where they are missing.
 
         Args:
-            owner: who leases; two drivers that may run at the same time must not share it.
             attempts: times that a job is handed to a worker before it is quarantined.
             lease_seconds: how long a driver may be silent before its jobs are given to another.
 
@@ -63,7 +61,6 @@ class Ledger:
             ScanError: the tables were made by another version of leaksweep.
         """
         self._engine = engine
-        self._owner = owner
         self._attempts = attempts
         self.lease_seconds = lease_seconds
         self._clock = clock
@@ -91,8 +88,12 @@ class Ledger:
                 update(jobs).where(waiting & (jobs.c.state == State.FAILED)).values(state=State.QUEUED)
             )
 
-    def lease(self, recipe_id: str, count: int = 1) -> list[Job]:
-        """Take up to so many queued jobs for this owner: untried ones first, in the plan's order."""
+    def lease(self, recipe_id: str, owner: str, count: int = 1) -> list[Job]:
+        """Take up to so many queued jobs: untried ones first, in the plan's order.
+
+        Args:
+            owner: who takes them; two drivers that may run at the same time must not share a name.
+        """
         picked = (
             select(jobs.c.job_id)
             .where(jobs.c.recipe_id == recipe_id, jobs.c.state == State.QUEUED)
@@ -106,7 +107,7 @@ class Ledger:
             .where(jobs.c.job_id.in_(select(picked.c.job_id)), jobs.c.state == State.QUEUED)
             .values(
                 state=State.LEASED,
-                owner=self._owner,
+                owner=owner,
                 lease_until=self._clock() + self.lease_seconds,
                 started=False,
                 updated_at=self._clock(),
@@ -123,11 +124,11 @@ class Ledger:
         with self._engine.begin() as db:
             db.execute(update(jobs).where(jobs.c.job_id == job_id).values(begun))
 
-    def renew(self) -> None:
-        """Say that this owner is alive; to be called well within `lease_seconds`."""
+    def renew(self, owner: str) -> None:
+        """Say that the owner is alive; to be called well within `lease_seconds`."""
         with self._engine.begin() as db:
             until = self._clock() + self.lease_seconds
-            db.execute(update(jobs).where(self._mine()).values(lease_until=until))
+            db.execute(update(jobs).where(_leased_by(owner)).values(lease_until=until))
 
     def record(self, outcome: Outcome) -> State:
         """Write what came of a leased job and return where it stands now.
@@ -135,9 +136,8 @@ class Ledger:
         A FAILED outcome queues the job again until its attempts are spent; one that failed for a reason in
         `LATER` waits for the next plan.
         """
-        state: State | Case[str] = outcome.state
-        if outcome.state is State.FAILED and outcome.reason not in LATER:
-            state = self._retry()
+        tried = outcome.state is State.FAILED and outcome.reason not in LATER
+        state = self._retry() if tried else outcome.state
         written = (
             update(jobs)
             .where(jobs.c.job_id == outcome.job_id)
@@ -157,12 +157,12 @@ class Ledger:
         with self._engine.begin() as db:
             return State(db.execute(written).scalar_one())
 
-    def release(self) -> None:
-        """Free this owner's leases after an orderly stop: an attempt that was cut short does not count."""
+    def release(self, owner: str) -> None:
+        """Free the owner's leases after an orderly stop: an attempt that was cut short does not count."""
         with self._engine.begin() as db:
             spent = case((jobs.c.started, jobs.c.attempts - 1), else_=jobs.c.attempts)
             freed = {"state": State.QUEUED, "owner": None, "lease_until": None, "started": False}
-            db.execute(update(jobs).where(self._mine()).values(attempts=spent, **freed))
+            db.execute(update(jobs).where(_leased_by(owner)).values(attempts=spent, **freed))
 
     def reclaim(self, *, dead_owner: str | None = None) -> int:
         """Free the leases that have expired and those of a driver known to be dead; return how many.
@@ -223,9 +223,6 @@ class Ledger:
             found = db.execute(select(jobs.c.job).where(jobs.c.job_id == job_id)).scalar_one_or_none()
         return None if found is None else _JOB.validate_python(found)
 
-    def _mine(self) -> ColumnElement[bool]:
-        return (jobs.c.state == State.LEASED) & (jobs.c.owner == self._owner)
-
     def _retry(self) -> Case[str]:
         """QUEUED again, or QUARANTINED when the attempts are spent."""
         return case((jobs.c.attempts >= self._attempts, State.QUARANTINED), else_=State.QUEUED)
@@ -263,6 +260,10 @@ class Ledger:
             "updated_at": self._clock(),
         }
         db.execute(self._insert(plan_skips).values(row).on_conflict_do_nothing())
+
+
+def _leased_by(owner: str) -> ColumnElement[bool]:
+    return (jobs.c.state == State.LEASED) & (jobs.c.owner == owner)
 
 
 def _ledger_row(row: RowMapping) -> LedgerRow:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import groupby
+from types import MappingProxyType
 
 from crawler.checkpoint import Base, BaseClaim, Checkpoint, Hub, Kind, Prompt, PromptOrigin, Skip, SkipReason
 from extraction.recipe import Recipe
@@ -18,6 +19,8 @@ def plan(
     recipe: Recipe,
     bases: Callable[[str], Base | None],
     done: Container[str],
+    *,
+    missing: Mapping[str, Skip] = MappingProxyType({}),
 ) -> Iterator[Job | Skip]:
     """Yield one Job or Skip for each checkpoint, but nothing for a job whose id is in `done`.
 
@@ -28,11 +31,12 @@ def plan(
 
     Args:
         bases: the base model's folder for a repository's name, None where the crawl did not find it.
+        missing: why the crawl did not, by the repository's name.
     """
     everything = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     claimed = {checkpoint.base.repo for checkpoint in everything.values() if checkpoint.base}
     rows = [
-        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed))
+        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed, missing))
         for _, checkpoint in sorted(everything.items())
     ]
     jobs, skips = _one_place_for_each_content(rows, done)
@@ -47,6 +51,7 @@ def _job_or_skip(
     recipe: Recipe,
     bases: Callable[[str], Base | None],
     claimed: Container[str | None],
+    missing: Mapping[str, Skip],
 ) -> Job | Skip:
     claim = checkpoint.base
     if _is_base_model(checkpoint, claim, claimed):
@@ -55,7 +60,9 @@ def _job_or_skip(
         detail = f"no statement names its base model; its family is {checkpoint.family or 'unknown'}"
         return _skip(checkpoint, SkipReason.UNKNOWN_BASE, detail)
     if bases(claim.repo) is None:
-        detail = f"its base {claim.repo} ({claim.source}) is gated, gone or not a diffusers folder"
+        why = missing.get(claim.repo)
+        detail = f"{why.reason}, {why.detail}" if why else "it is not in the catalog; crawl again"
+        detail = f"its base {claim.repo} (by {claim.source}): {detail}"
         return _skip(checkpoint, SkipReason.MISSING_BASE, detail)
     pictures = checkpoint.training.images
     return Job(

@@ -1,0 +1,113 @@
+"""Fetching ahead: while workers scan, the driver downloads what the next jobs need. No torch."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from crawler.checkpoint import Base, Checkpoint, Hub, Layout, RemoteFile, SkipReason
+from crawler.download import DownloadError
+from scanner.job import Job, Outcome, State
+from scanner.ledger import LATER
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE = 0.2
+"""Seconds to wait for a download before saying that nothing is ready."""
+
+
+class Files(Protocol):
+    """`crawler.store.Store`."""
+
+    def fetch(self, file: RemoteFile, hub: Hub) -> Path: ...
+
+    def fetch_folder(self, files: Sequence[RemoteFile], hub: Hub) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A job with its files on this machine."""
+
+    job: Job
+    base: Path
+    """The base model's diffusers folder."""
+    weights: Path
+
+
+class Fetcher:
+    """Fetches a job's base model and weights; what cannot be had becomes the job's outcome."""
+
+    def __init__(self, files: Files, bases: Callable[[str], Base | None]) -> None:
+        self._files = files
+        self._bases = bases
+        self._lost_bases: dict[str, DownloadError] = {}
+
+    def __call__(self, job: Job) -> Ready | Outcome:
+        """The job with its files, or its outcome: FAILED for a reason that may pass, else SKIPPED."""
+        try:
+            base = self._base(job.base_repo)
+        except DownloadError as error:
+            return _lost(job, error.reason, f"base model {job.base_repo}: {error}")
+        try:
+            return Ready(job=job, base=base, weights=self._weights(job.checkpoint))
+        except DownloadError as error:
+            return _lost(job, error.reason, str(error))
+
+    def _base(self, repo: str) -> Path:
+        # Fetched for each job, so that the store knows it to be in use; but no hub is asked twice in vain.
+        if repo in self._lost_bases:
+            raise self._lost_bases[repo]
+        base = self._bases(repo)
+        try:
+            if base is None:
+                raise DownloadError(SkipReason.MISSING_BASE, "it is not in the catalog any more; crawl again")
+            return self._files.fetch_folder(base.files, Hub.HUGGINGFACE)
+        except DownloadError as error:
+            self._lost_bases[repo] = error
+            raise
+
+    def _weights(self, checkpoint: Checkpoint) -> Path:
+        if checkpoint.layout is Layout.FILE and len(checkpoint.files) == 1:
+            return self._files.fetch(checkpoint.files[0], checkpoint.hub)
+        return self._files.fetch_folder(checkpoint.files, checkpoint.hub)
+
+
+def fetched(
+    lease: Callable[[], Job | None], fetch: Callable[[Job], Ready | Outcome], *, ahead: int
+) -> Generator[Ready | Outcome | None]:
+    """Yield jobs as `fetch` gives them back, in the order of their leases, `ahead` of them in the making.
+
+    Yields None while the next one is not there yet, so that a caller can look after its workers. Ends when
+    `lease` has no more. What `lease` or `fetch` raises is raised here.
+    """
+
+    def next_one() -> Ready | Outcome | None:
+        job = lease()
+        return None if job is None else fetch(job)
+
+    # One thread: a hub counts connections, and a disk or a line is not faster for two.
+    executor = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+    try:
+        making: deque[Future[Ready | Outcome | None]] = deque(executor.submit(next_one) for _ in range(ahead))
+        while making:
+            if not wait([making[0]], timeout=_PATIENCE).done:
+                yield None
+                continue
+            item = making.popleft().result()
+            if item is not None:
+                making.append(executor.submit(next_one))
+                yield item
+    finally:
+        # A download under way cannot be waited for when the scan has to stop; the next run goes on with it.
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _lost(job: Job, reason: SkipReason, detail: str) -> Outcome:
+    logger.warning("job %s: %s: %s", job.id, job.checkpoint.id, detail)
+    state = State.FAILED if reason in LATER else State.SKIPPED
+    return Outcome(job_id=job.id, state=state, reason=str(reason), detail=detail)

@@ -1,0 +1,217 @@
+"""The scan: plan, lease, fetch, work, write, record. The one place that writes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from threading import Event, Thread
+
+from crawler.catalog import Catalog
+from crawler.checkpoint import Base, Skip
+from extraction.recipe import Recipe
+from scanner.extraction_store import ExtractionStore
+from scanner.job import Job, Outcome, State
+from scanner.ledger import Ledger
+from scanner.plan import plan
+from scanner.pool import MakeWorker, Pool, open_pool
+from scanner.prefetch import Fetcher, Files, Ready, fetched
+from scanner.settings import ScannerSettings
+from scanner.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, Outcome | None], None]
+"""(jobs that have come to an end, jobs in all, the outcome just written or None at the beginning)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanSummary:
+    """What one scan did, and what it left."""
+
+    planned: int
+    """Jobs that waited when the scan began."""
+    done: int
+    skipped: int
+    """Jobs whose weights could not be had or loaded."""
+    quarantined: int
+    waiting: int
+    """Jobs left for another run: stopped, or a hub that did not deliver."""
+    left_out: dict[str, int]
+    """Checkpoints that the plan left out, by `crawler.SkipReason`."""
+    extractions: int
+    seconds: float
+    stopped: bool
+    """It was asked to stop before the end."""
+
+
+def write_plan(
+    catalog: Catalog, ledger: Ledger, recipe: Recipe, *, bases: Callable[[str], Base | None] | None = None
+) -> dict[str, int]:
+    """Put the plan for the catalog as it is now into the ledger; return what it left out, by reason."""
+    rows = plan(
+        catalog.checkpoints(),
+        recipe,
+        bases or cache(catalog.base),
+        ledger.done(recipe.id),
+        missing=catalog.missing_bases(),
+    )
+    left_out: Counter[str] = Counter()
+
+    def counted() -> Iterator[Job | Skip]:
+        for row in rows:
+            if isinstance(row, Skip):
+                left_out[str(row.reason)] += 1
+            yield row
+
+    ledger.add(counted(), recipe.id)
+    return dict(left_out)
+
+
+def scan(
+    catalog: Catalog,
+    ledger: Ledger,
+    extraction_store: ExtractionStore,
+    store: Files,
+    settings: ScannerSettings,
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+    make_worker: MakeWorker | None = None,
+) -> ScanSummary:
+    """Scan every checkpoint of the catalog that has no outcome yet.
+
+    May be killed at any moment and run again: it ends as an undisturbed run would have. When `stop` is
+    set, or on Ctrl-C, running jobs are given up and are free for the next run.
+
+    Args:
+        progress: called at the beginning and after each outcome.
+        make_worker: what scans; the default is a `Worker` for the recipe's descriptor.
+
+    Raises:
+        StoreError: another scan writes to the same store.
+        ScanError: the workers cannot be had, or not kept.
+    """
+    stop = stop or Event()
+    begun = time.monotonic()
+    bases = cache(catalog.base)
+    owner = f"{socket.gethostname()}:{extraction_store.path.resolve()}"
+    with extraction_store.writing():
+        # The store is ours alone, so whoever leased under our name is dead.
+        ledger.reclaim(dead_owner=owner)
+        left_out = write_plan(catalog, ledger, recipe, bases=bases)
+        planned = ledger.counts(recipe.id)[State.QUEUED]
+        tally = _Tally(ledger, extraction_store, planned, progress)
+        if planned:
+            make_worker = make_worker or partial(Worker, recipe.descriptor, settings)
+            run = _Run(ledger, Fetcher(store, bases), settings, recipe, owner, tally, stop)
+            with open_pool(settings, make_worker, stop) as pool, _leases_kept(ledger, owner):
+                run.to_the_end(pool)
+    counts = ledger.counts(recipe.id)
+    return ScanSummary(
+        planned=planned,
+        done=tally.ended[State.DONE],
+        skipped=tally.ended[State.SKIPPED],
+        quarantined=tally.ended[State.QUARANTINED],
+        waiting=counts[State.QUEUED] + counts[State.FAILED],
+        left_out=left_out,
+        extractions=tally.extractions,
+        seconds=time.monotonic() - begun,
+        stopped=stop.is_set(),
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Writes outcomes and counts them."""
+
+    ledger: Ledger
+    extraction_store: ExtractionStore
+    planned: int
+    progress: Progress | None
+    ended: Counter[State] = field(default_factory=Counter)
+    extractions: int = 0
+
+    def __post_init__(self) -> None:
+        self._tell(None)
+
+    def write(self, job: Job, outcome: Outcome) -> None:
+        # In this order: a kill in between leaves a leased job, whose extractions the next attempt replaces.
+        if outcome.state is State.DONE:
+            self.extraction_store.write(job, outcome)
+        state = self.ledger.record(outcome)
+        logger.info("job %s: %s is %s %s", job.id, job.checkpoint.id, state, outcome.reason)
+        if state is not State.QUEUED:
+            self.ended[state] += 1
+            self.extractions += len(outcome.extractions)
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome | None) -> None:
+        if self.progress is not None:
+            self.progress(self.ended.total(), self.planned, outcome)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The way of a recipe's queued jobs through a pool."""
+
+    ledger: Ledger
+    fetch: Callable[[Job], Ready | Outcome]
+    settings: ScannerSettings
+    recipe: Recipe
+    owner: str
+    tally: _Tally
+    stop: Event
+    leased: dict[str, Job] = field(default_factory=dict)
+
+    def to_the_end(self, pool: Pool) -> None:
+        """Round after round, since a job that failed is queued again, until nothing is queued."""
+        try:
+            while not self.stop.is_set() and self.ledger.counts(self.recipe.id)[State.QUEUED]:
+                with closing(self._ready()) as ready, closing(pool.run(ready)) as outcomes:
+                    for outcome in outcomes:
+                        self.tally.write(self.leased.pop(outcome.job_id), outcome)
+        finally:
+            self.ledger.release(self.owner)
+
+    def _ready(self) -> Generator[Ready | None]:
+        """Jobs with their files, each counted as an attempt when it is handed over."""
+        ahead = self.settings.prefetch * max(1, self.settings.workers)
+        with closing(fetched(self._lease, self.fetch, ahead=ahead)) as items:
+            for item in items:
+                if isinstance(item, Outcome):
+                    self.tally.write(self.leased.pop(item.job_id), item)
+                    continue
+                if item is not None:
+                    self.ledger.start(item.job.id)
+                yield item
+
+    def _lease(self) -> Job | None:
+        for job in self.ledger.lease(self.recipe.id, self.owner):
+            self.leased[job.id] = job
+            return job
+        return None
+
+
+@contextmanager
+def _leases_kept(ledger: Ledger, owner: str) -> Iterator[None]:
+    """Renew the owner's leases as long as the block runs, which may wait hours for one job."""
+    ended = Event()
+
+    def renew() -> None:
+        while not ended.wait(ledger.lease_seconds / 3):
+            ledger.renew(owner)
+
+    thread = Thread(target=renew, name="lease renewal", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
