@@ -1,0 +1,34 @@
+"""Families of models: how a base is loaded and spoken to. Each family is a module of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from extraction.extraction import LoadError
+from extraction.families import stable_diffusion
+from extraction.folder import read_json
+from extraction.pair import Pair
+from extraction.weights import shorten
+
+LOADERS = {"StableDiffusionPipeline": stable_diffusion.load}
+"""By `_class_name` in model_index.json."""
+
+
+def load_pair(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
+    """Load a base model's diffusers folder twice: the base, and the twin that fine-tunes are put into.
+
+    Only safetensors and configs inside the folder are read; nothing is fetched.
+
+    Raises:
+        LoadError: "missing_base" when the folder or a file of it is not there, "unsupported_family",
+            "unsafe_file", "not_finite", "does_not_fit" when its files do not belong together.
+    """
+    index = base / "model_index.json"
+    if not index.is_file():
+        raise LoadError("missing_base", f"{shorten(base)}: no model_index.json there; give the folder of a diffusers pipeline")
+    name = read_json(index).get("_class_name")
+    if name not in LOADERS:
+        raise LoadError("unsupported_family", f"{shorten(base.name)} is a {shorten(name, 40)}; known are {', '.join(LOADERS)}")
+    return LOADERS[name](base, device=device, dtype=dtype)

@@ -1,0 +1,73 @@
+"""A fine-tune as it lies on disk, opened and matched to its base: new values, parameter by parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from extraction.adapters import is_low_rank, peft, read_adapter, refuse_foreign, refuse_unsupported
+from extraction.extraction import LoadError
+from extraction.full import read_file, read_folder
+from extraction.original import Original, check_prediction_type
+from extraction.weights import open_weights, shorten
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""As diffusers' save_lora_weights names it."""
+
+
+class FineTune(Protocol):
+    """A change of the base that fits it, by its names and shapes; the numbers are read by `values`."""
+
+    @property
+    def kind(self) -> str:
+        """ "lora" or "full"."""
+        ...
+
+    @property
+    def layout(self) -> str: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the files has no say in the prediction."""
+        ...
+
+    def values(self, base: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Yield (parameter, new value), not yet in the model's dtype; raises LoadError "not_finite"."""
+        ...
+
+
+def open_fine_tune(path: Path, original: Original) -> FineTune:
+    """Open what lies at `path`, a file or a folder, and match it to the base.
+
+    Raises:
+        LoadError: see `extraction.pair.Pair.tune`.
+    """
+    if not path.is_dir():
+        return _open_file(path, original)
+    if any((folder / peft.CONFIG).is_file() for folder in (path, path / "unet", path / "text_encoder")):
+        return peft.read(path, original.layers)
+    if (path / LORA_FILE).is_file():
+        return _open_file(path / LORA_FILE, original)
+    if (path / "unet").is_dir():
+        return read_folder(path, original)
+    if any(path.glob("*.bin")) or any(path.glob("*.ckpt")):
+        raise LoadError(
+            "pickle_only",
+            f"{shorten(path.name)}: only a pickle is there, which is not loaded, because it can run code",
+        )
+    raise LoadError(
+        "no_weights", f"{shorten(path.name)}: neither an adapter nor a diffusers folder; name the weights file itself"
+    )
+
+
+def _open_file(path: Path, original: Original) -> FineTune:
+    weights = open_weights(path)
+    refuse_unsupported(weights)
+    refuse_foreign(weights)
+    check_prediction_type(weights.metadata.get("modelspec.prediction_type"), original)
+    if is_low_rank(weights):
+        return read_adapter(weights, original.layers)
+    return read_file(weights, original)

@@ -1,0 +1,58 @@
+"""The base model as fine-tunes are matched to it: names, shapes and settings, no numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from extraction.adapters import Layers
+from extraction.extraction import LoadError
+from extraction.weights import shorten
+
+Settings = Mapping[str, Any]
+"""Those values of a component's config that decide what it computes."""
+
+PREDICTION_TYPES = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+"""How files name what a UNet predicts, and diffusers' word for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """What a fine-tune has to fit."""
+
+    family: str
+    shapes: Mapping[str, tuple[int, ...]]
+    """Every parameter, as "unet.conv_in.weight"."""
+    layers: Layers
+    """What an adapter may change."""
+    file_names: Mapping[str, str]
+    """Parameter -> its tensor in the family's single-file layout."""
+    ignored: re.Pattern[str]
+    """Tensors of a single file that have no say in the prediction."""
+    settings: Mapping[str, Settings]
+    """Of each component."""
+    read_settings: Callable[[str, Mapping[str, Any]], Settings]
+    """(component, a stranger's config) -> the same of a fine-tune's component."""
+    prediction_type: str
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The first one is what every full fine-tune must bring."""
+        return tuple(self.settings)
+
+
+def check_prediction_type(said: object, original: Original) -> None:
+    """Raise unless a fine-tune, as far as it says, predicts what its base predicts.
+
+    The difference of an epsilon and a v prediction is no direction in which to extrapolate.
+
+    Raises:
+        LoadError: "does_not_fit".
+    """
+    if said is not None and PREDICTION_TYPES.get(str(said)) != original.prediction_type:
+        raise LoadError(
+            "does_not_fit",
+            f"it predicts '{shorten(said, 40)}' and its base {original.prediction_type}; the two cannot be compared",
+        )

@@ -1,0 +1,168 @@
+"""A base model and its fine-tune, resident as twins: the tuned one is changed in place from checkpoint to checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from extraction.extraction import LoadError
+from extraction.fine_tune import FineTune, open_fine_tune
+from extraction.original import Original
+from extraction.weights import shorten
+
+Components = Mapping[str, nn.Module]
+"""The parts of a model that a fine-tune may change, by diffusers' names: "unet", "text_encoder"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a fine-tune did to the base."""
+
+    kind: str
+    """ "lora" or "full"."""
+    layout: str
+    """ "kohya", "diffusers", "peft", "file" or "folder"."""
+    relative_change: float
+    """Norm of the difference over the norm of the base, over all parameters; above 0."""
+    tensors: int
+    """How many of them differ."""
+    notes: tuple[str, ...] = ()
+    """What of the files had no say, such as a VAE."""
+
+
+class Speaker(Protocol):
+    """How models of one family are spoken to; see `extraction.families`."""
+
+    def encode(self, components: Components, prompts: Sequence[str]) -> Tensor: ...
+
+    def predict(self, components: Components, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor: ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+class Pair:
+    """Two models of one architecture: a constant base and a tuned twin, which begins as its copy.
+
+    The twin's tensors keep their place in memory, so that compiled graphs stay valid.
+    """
+
+    def __init__(
+        self,
+        *,
+        speaker: Speaker,
+        base: Components,
+        tuned: Components,
+        original: Original,
+        latent_shape: tuple[int, int, int],
+        size: int,
+        scheduler_config: Mapping[str, Any],
+    ) -> None:
+        self.family = original.family
+        self.latent_shape = latent_shape
+        """(C, h, w) at the model's own size."""
+        self.size = size
+        """Side of a picture in pixels."""
+        self.prediction_type = original.prediction_type
+        """ "epsilon" or "v_prediction"."""
+        self.scheduler_config = dict(scheduler_config)
+        """The base's own."""
+        self._speaker, self._original = speaker, original
+        self._models: tuple[Components, Components] = (base, tuned)
+        self._base, self._tuned = parameters_of(base), parameters_of(tuned)
+        self._norm = math.sqrt(sum(_square(value) for value in self._base.values()))
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self._base.values())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(iter(self._base.values())).dtype
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str], *, tuned: bool) -> Tensor:
+        """Condition of each prompt, (B, T, D), by the tuned or the base's text encoder."""
+        return self._speaker.encode(self._models[tuned], prompts)
+
+    @torch.no_grad()
+    def predict(self, latents: Tensor, timestep: Tensor, condition: Tensor, *, tuned: bool) -> Tensor:
+        """What the tuned or the base model predicts, as `prediction_type` says.
+
+        Args:
+            latents: (B, C, h, w).
+            timestep: () or (B,), of the training schedule.
+            condition: (B, T, D).
+        """
+        return self._speaker.predict(self._models[tuned], latents, timestep, condition)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures as uint8 (B, 3, H, W) on the CPU, by the base's VAE: both models are seen through one lens."""
+        return self._speaker.decode(latents)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Make the tuned twin the base again, in place."""
+        for name, value in self._tuned.items():
+            value.copy_(self._base[name])
+
+    @torch.no_grad()
+    def tune(self, path: Path) -> Change:
+        """Make the tuned twin the fine-tune that lies at `path`, whatever it was before.
+
+        `path` is a LoRA file (kohya's or diffusers' layout), a peft folder, a full single file in the
+        original layout, or a diffusers folder. After an error the twin is the base.
+
+        Raises:
+            LoadError: "not_weights", "unsafe_file", "pickle_only" or "no_weights" (the files);
+                "unsupported_kind", "does_not_fit" (what they hold), "not_finite", "same_as_base".
+        """
+        self.reset()
+        fine_tune = open_fine_tune(path, self._original)
+        try:
+            return self._take(fine_tune, shorten(path.name))
+        except LoadError:
+            self.reset()
+            raise
+
+    def _take(self, fine_tune: FineTune, title: str) -> Change:
+        square, changed = 0.0, 0
+        for name, value in fine_tune.values(self._base):
+            stored, target = self._base[name], self._tuned[name]
+            target.copy_(value)
+            if not bool(torch.isfinite(target).all()):
+                raise LoadError(
+                    "not_finite", f"{title}: '{name}' is too large for {self.dtype}; scan it with a recipe of dtype float32"
+                )
+            if not torch.equal(target, stored):
+                changed += 1
+                square += _square(target.float() - stored.float())
+        if not changed:
+            raise LoadError(
+                "same_as_base",
+                f"{title}: every tensor equals the base's in {self.dtype}; there is nothing to extract, or its base is another one",
+            )
+        return Change(fine_tune.kind, fine_tune.layout, math.sqrt(square) / self._norm, changed, fine_tune.notes)
+
+
+def parameters_of(components: Components) -> dict[str, Tensor]:
+    """Every parameter by one name, whatever the library's version: "unet.conv_in.weight".
+
+    Before version 5, transformers put "text_model." before every name of a text model.
+    """
+    return {
+        f"{component}.{name.removeprefix('text_model.')}": parameter.data
+        for component, module in components.items()
+        for name, parameter in module.named_parameters()
+    }
+
+
+def _square(value: Tensor) -> float:
+    """Squared Euclidean norm."""
+    return float(torch.linalg.vector_norm(value.float()).item()) ** 2
