@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
-from enum import IntEnum
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 
@@ -12,6 +14,7 @@ from crawler.checkpoint import CrawlError
 from extraction.extraction import ExtractionError
 from leaksweep.commands import config, demo, extract, refs, stages, status
 from leaksweep.settings import SettingsError
+from leaksweep.summaries import CLEAN, INCOMPLETE
 from reports.finding import ReportError
 from scanner.job import ScanError
 
@@ -31,14 +34,8 @@ Exit codes:
 """
 
 
-class ExitCode(IntEnum):
-    """What the shell is told; `reports.report.ExitCode` has the same first four."""
-
-    CLEAN = 0
-    FINDINGS = 1
-    INCOMPLETE = 2
-    NOTHING_SCANNABLE = 3
-    USAGE = 4
+USAGE = 4
+"""Exit code of a wrong call or wrong settings; the others are those of `leaksweep.summaries`."""
 
 
 def new_app() -> typer.Typer:
@@ -58,23 +55,37 @@ def new_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. An error that a user can cause is one clear message."""
     try:
-        code: int | None = new_app()(args=argv, prog_name="leaksweep", standalone_mode=False)
+        with _terminable():
+            code: int | None = new_app()(args=argv, prog_name="leaksweep", standalone_mode=False)
     except typer.TyperException as error:
         # A group without a command has shown its help by now, and has nothing to add.
         message = error.format_message()
-        return _fail(f"{message}\nTry: leaksweep --help", ExitCode.USAGE) if message else ExitCode.USAGE
+        return _fail(f"{message}\nTry: leaksweep --help", USAGE) if message else USAGE
     except SettingsError as error:
-        return _fail(str(error), ExitCode.USAGE)
+        return _fail(str(error), USAGE)
     except (CrawlError, ExtractionError, ScanError, ReportError) as error:
-        return _fail(str(error), ExitCode.INCOMPLETE)
+        return _fail(str(error), INCOMPLETE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", ExitCode.INCOMPLETE)
+        return _fail(f"{where}{error.strerror or error}", INCOMPLETE)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("stopped", ExitCode.INCOMPLETE)
-    return code or ExitCode.CLEAN
+        return _fail("stopped", INCOMPLETE)
+    return code or CLEAN
 
 
-def _fail(message: str, code: ExitCode) -> int:
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, which a service manager sends, ends a run as Ctrl-C does: in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _fail(message: str, code: int) -> int:
     print(f"leaksweep: {message}", file=sys.stderr)
     return code

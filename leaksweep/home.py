@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,19 @@ class Home:
         return self.database or f"sqlite:///{self.root.resolve() / 'catalog.db'}"
 
     @property
-    def lance(self) -> Path:
-        """Extractions, their pictures, references and matches."""
-        return self.root / "lance"
+    def extractions(self) -> Path:
+        """Extractions and, in a table of their own, their pictures."""
+        return self.root / "lance" / "extractions"
+
+    @property
+    def references(self) -> Path:
+        """Reference sets."""
+        return self.root / "lance" / "references"
+
+    @property
+    def findings(self) -> Path:
+        """Hashes of extractions, matches and findings."""
+        return self.root / "lance" / "findings"
 
     @property
     def store(self) -> Path:
@@ -36,8 +47,8 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Something has been written here before, or the database is elsewhere."""
-        return self.database is not None or (self.root / "catalog.db").exists() or self.lance.exists()
+        """Something has been written here before."""
+        return self.root.is_dir()
 
     def prepare(self) -> None:
         """Make the folders. Others on this machine cannot look into the stores.
@@ -46,13 +57,35 @@ class Home:
             OSError: the folder cannot be made here.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.lance, self.store, self.report):
+        for folder in (self.root / "lance", self.store, self.report):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def open_sweep(self) -> str | None:
+        """Name of the sweep that has begun and not ended; None when there is none."""
+        try:
+            return self._sweep.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def begin_sweep(self) -> None:
+        """Give a new sweep its name, or go on with the one that was cut off."""
+        if self.open_sweep() is None:
+            part = self._sweep.with_suffix(".part")
+            part.write_text(uuid4().hex, encoding="utf-8")
+            part.replace(self._sweep)
+
+    def end_sweep(self) -> None:
+        """The report is written: the next sweep is another one."""
+        self._sweep.unlink(missing_ok=True)
+
+    @property
+    def _sweep(self) -> Path:
+        return self.root / "sweep"
 
     def sizes(self) -> dict[str, int]:
         """Bytes on disk of each store that exists, by its name."""
-        parts = {path.name: path for path in (self.root / "catalog.db", self.lance, self.store, self.report)}
-        return {name: _bytes(path) for name, path in parts.items() if path.exists()}
+        parts = (self.root / name for name in ("catalog.db", "lance", "store", "report"))
+        return {path.name: _bytes(path) for path in parts if path.exists()}
 
 
 def _bytes(path: Path) -> int:

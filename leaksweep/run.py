@@ -45,7 +45,9 @@ class Run:
 
     def finish(self, summary: Mapping[str, Any], text: str) -> None:
         """The last word: one machine-readable object, or text for a person, -q or not."""
-        print(json.dumps(summary, indent=2, default=str) if self.as_json else text, flush=True)
+        last = json.dumps(summary, indent=2, default=str) if self.as_json else text
+        if last:
+            print(last, flush=True)
 
 
 def shared_options(

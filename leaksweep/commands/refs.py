@@ -43,10 +43,10 @@ def add(
     from reports.references import References
 
     run.home.prepare()
-    references = References(run.home.lance)
+    references = References(run.home.references)
     if source.is_dir():
         describe = open_descriptor_of(run.settings)
-        with counter("pictures", run.no_bar) as progress:
+        with counter("pictures", run.no_bar, "describing") as progress:
             added = references.add_folder(
                 name, source, [describe], on_corrupt="fail" if strict else "report", progress=progress
             )
@@ -63,7 +63,7 @@ def list_(run: Run) -> int:
     """List the reference sets."""
     from reports.references import References
 
-    sets = References(run.home.lance).sets() if run.home.lance.exists() else ()
+    sets = References(run.home.references).sets() if run.home.references.exists() else ()
     nothing = "no reference sets; leaksweep refs add NAME FOLDER adds one"
     run.finish({"sets": [_row(one) for one in sets]}, "\n".join(map(_line, sets)) or nothing)
     return 0
@@ -76,7 +76,7 @@ def remove(run: Run, name: Name) -> int:
     from reports.references import References
 
     run.home.prepare()
-    References(run.home.lance).remove(name)
+    References(run.home.references).remove(name)
     run.finish({"removed": name}, f"{name}: removed; findings against it go with the next match")
     return 0
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
-
-if TYPE_CHECKING:
-    from leaksweep.summaries import Summary
+from leaksweep.summaries import Summary, worst
 
 FailOn = Annotated[
     Literal["low", "medium", "high", "critical"] | None,
@@ -29,17 +28,16 @@ Thumbs = Annotated[
 ]
 
 
-def _finish(run: Run, *summaries: Summary) -> int:
-    found = {summary.stage: summary.to_json() for summary in summaries}
-    code = max((summary.exit_code for summary in summaries), key=_weight)
-    text = "\n".join(summary.text() for summary in summaries)
-    run.finish({**found, "exit_code": code}, text)
+def _finish(run: Run, summaries: Iterable[Summary]) -> int:
+    """Say what each stage says as it ends, and return the worst of their exit codes."""
+    ended = []
+    for summary in summaries:
+        ended.append(summary)
+        run.say(summary.text())
+    code = worst(*ended)
+    content = {summary.stage: summary.content for summary in ended}
+    run.finish({**content, "exit_code": code}, ended[-1].text() if run.quiet else "")
     return code
-
-
-def _weight(code: int) -> int:
-    """2 wins over 1, and both over 3: a failure must never look like a clean bill."""
-    return {0: 0, 3: 1, 1: 2, 2: 3}[code]
 
 
 @command
@@ -47,7 +45,7 @@ def sweep(run: Run, limit: Limit = None, fail_on: FailOn = None, out: Out = None
     """Crawl, plan, scan, match and report: what cron calls. Goes on where an interrupted sweep stopped."""
     from leaksweep import stages
 
-    return _finish(run, *stages.sweep(run, limit=limit, fail_on=fail_on, out=out, thumbs=thumbs))
+    return _finish(run, stages.sweep(run, limit=limit, fail_on=fail_on, out=out, thumbs=thumbs))
 
 
 @command
@@ -55,7 +53,7 @@ def crawl(run: Run, limit: Limit = None) -> int:
     """Read the hubs' listings into the catalog, and look up the base models."""
     from leaksweep import stages
 
-    return _finish(run, stages.crawl(run, limit=limit))
+    return _finish(run, [stages.crawl(run, limit=limit)])
 
 
 @command
@@ -63,7 +61,7 @@ def plan(run: Run) -> int:
     """Turn the catalog into jobs for the recipe in force; what is left out gets a reason."""
     from leaksweep import stages
 
-    return _finish(run, stages.plan(run))
+    return _finish(run, [stages.plan(run)])
 
 
 @command
@@ -71,7 +69,7 @@ def scan(run: Run) -> int:
     """Work off the planned jobs: download, extract, store. Safe to kill and to start again."""
     from leaksweep import stages
 
-    return _finish(run, stages.scan(run))
+    return _finish(run, [stages.scan(run)])
 
 
 @command
@@ -79,7 +77,7 @@ def match(run: Run) -> int:
     """Compare all extractions with all reference sets; then erase the pixels of what matched nothing."""
     from leaksweep import stages
 
-    return _finish(run, stages.match(run))
+    return _finish(run, [stages.match(run)])
 
 
 @command
@@ -87,7 +85,7 @@ def report(run: Run, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = F
     """Write the report: CSV, parquet, SARIF and one page. The exit code tells what it says."""
     from leaksweep import stages
 
-    return _finish(run, stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs))
+    return _finish(run, [stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs)])
 
 
 def register(app: typer.Typer) -> None:

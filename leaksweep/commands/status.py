@@ -11,10 +11,10 @@ from leaksweep.run import Run, command
 @command
 def status(run: Run) -> int:
     """Show what is in the stores: catalog, ledger, extractions, references, findings, sizes."""
-    from leaksweep.status import read_status
+    from leaksweep.status import read_status, status_text
 
-    found = read_status(run.home)
-    run.finish(found.to_json(), found.text())
+    found = read_status(run)
+    run.finish(found, status_text(found))
     return 0
 
 

@@ -1,0 +1,84 @@
+"""The stores put together for the report; the report itself reads nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow.compute as pc
+
+from crawler.catalog import Catalog
+from crawler.checkpoint import Hub
+from crawler.settings import CrawlerSettings
+from leaksweep import __version__
+from leaksweep.run import Run
+from reports.export.links import PUBLIC
+from reports.finding import Severity
+from reports.match import last_summary
+from reports.rates import FalsePositives
+from reports.references import References
+from reports.report import Report, build_report
+from reports.store import FindingStore
+from reports.summary import MatchSummary
+from scanner.extraction_store import ExtractionStore
+from scanner.ledger import Ledger
+
+
+def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | None, now: datetime) -> Report:
+    """Everything that the stores know, as one report.
+
+    Args:
+        fail_on: a severity's label; None is the settings'.
+        now: what the report is dated with, UTC.
+
+    Raises:
+        ScanError, ReportError: a store cannot be used.
+    """
+    settings = run.settings
+    recipe = settings.recipe
+    severity = Severity[fail_on.upper()] if fail_on else settings.reports.fail_severity
+    extractions = ExtractionStore(run.home.extractions).rows()
+    findings = FindingStore(run.home.findings)
+    sets = References(run.home.references).sets()
+    makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
+    return build_report(
+        checkpoints=catalog.checkpoints(),
+        skips=catalog.skips(),
+        ledger=ledger.rows(recipe.id),
+        extractions=extractions,
+        findings=findings.findings(),
+        reference_sets={one.name: one.entries for one in sets},
+        false_positives=_false_positives(last_summary(findings), severity),
+        recipe_id=recipe.id,
+        recipe=recipe.model_dump(mode="json"),
+        descriptor=makers[0] if makers else recipe.descriptor,
+        generated_at=now,
+        version=__version__,
+        fail_on=severity,
+        hubs=_public_hubs(settings.crawler),
+    )
+
+
+def thumbnails(run: Run, report: Report) -> dict[str, bytes]:
+    """PNG by extraction id for every finding whose picture is kept."""
+    wanted = sorted(set(report.findings["extraction_id"]))
+    pictures = ExtractionStore(run.home.extractions).images(wanted)
+    return {name: png for name, png, _ in pictures}
+
+
+def _false_positives(summary: MatchSummary | None, severity: Severity) -> FalsePositives | None:
+    decoys = [one for one in summary.sets if one.decoy] if summary else []
+    if summary is None or not decoys:
+        return None
+    wrong, pairs = summary.false_matches(severity)
+    names = ", ".join(f"{one.name} ({one.entries})" for one in decoys)
+    return FalsePositives(comparisons=pairs, false_matches=wrong, severity=severity, decoys=names)
+
+
+def _public_hubs(settings: CrawlerSettings) -> dict[str, str]:
+    """Pages for people: only of hubs that were really asked, not of a mirror or a local hub."""
+    defaults = CrawlerSettings()
+    asked = {
+        Hub.HUGGINGFACE: settings.huggingface_url == defaults.huggingface_url,
+        Hub.CIVITAI: settings.civitai_url == defaults.civitai_url,
+    }
+    return {hub: page for hub, page in PUBLIC.items() if asked.get(Hub(hub))}

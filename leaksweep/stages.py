@@ -1,0 +1,269 @@
+"""One function for each stage: build what it needs from the settings, call its package, sum up.
+
+What is heavy (torch, LanceDB, Ray) is imported by the stage that needs it, so that the rest stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crawler.checkpoint import Checkpoint, Hub, Page
+from leaksweep.progress import bar, counter
+from leaksweep.run import Run
+from leaksweep.summaries import CLEAN, INCOMPLETE, NOTHING_SCANNABLE, Summary, counted
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from crawler.catalog import Catalog
+    from crawler.source import Source
+    from extraction.descriptors import Descriptor
+    from leaksweep.settings import Settings
+    from scanner.ledger import Ledger
+
+TOKENS = {Hub.HUGGINGFACE: "HF_TOKEN", Hub.CIVITAI: "CIVITAI_TOKEN"}
+"""Environment variables; a token comes from nowhere else."""
+
+
+def crawl(run: Run, *, limit: int | None = None) -> Summary:
+    """Read the hubs into the catalog.
+
+    Raises:
+        CrawlError: the catalog cannot be used.
+    """
+    from crawler.civitai import Civitai
+    from crawler.client import civitai_client, hub_api
+    from crawler.crawl import crawl as crawl_hubs
+    from crawler.huggingface import HuggingFace
+
+    settings, tokens = run.settings.crawler, environment_tokens()
+    with opened(run) as (catalog, _), ExitStack() as stack:
+        hugging_face = HuggingFace(hub_api(settings, tokens[Hub.HUGGINGFACE]), settings, catalog)
+        sources: dict[Hub, Source] = {Hub.HUGGINGFACE: hugging_face}
+        if Hub.CIVITAI in settings.sources:
+            client = stack.enter_context(civitai_client(settings, tokens[Hub.CIVITAI]))
+            sources[Hub.CIVITAI] = Civitai(client, settings, catalog)
+        show = stack.enter_context(bar("checkpoints", run.no_bar, "crawling"))
+
+        def progress(hub: Hub, shard: str, page: Page) -> None:
+            show.set_postfix_str(f"{hub} {shard}", refresh=False)
+            show.update(sum(isinstance(row, Checkpoint) for row in page.rows))
+
+        found = crawl_hubs(
+            [sources[hub] for hub in settings.sources],
+            catalog,
+            resolve_base=hugging_face.resolve_base,
+            limit=limit or settings.max_checkpoints,
+            progress=progress,
+        )
+    lines = [
+        f"{source.hub}: {source.checkpoints} checkpoints, {source.skips} skips on {source.pages} pages"
+        + ("" if source.complete else f"; stopped early: {source.reason or 'pages are left'}")
+        for source in found.sources
+    ]
+    lines.append(f"{found.bases} base models, {found.missing_bases} missing")
+    return Summary(
+        stage="crawl",
+        exit_code=CLEAN if found.complete else INCOMPLETE,
+        content={**asdict(found), "complete": found.complete},
+        lines=tuple(lines),
+    )
+
+
+def plan(run: Run) -> Summary:
+    """Put the jobs of the recipe in force into the ledger.
+
+    Raises:
+        CrawlError, ScanError: the database cannot be used.
+    """
+    from scanner.scan import write_plan
+
+    recipe = run.settings.recipe
+    with opened(run) as (catalog, ledger):
+        left_out = write_plan(catalog, ledger, recipe)
+        states = {str(state): count for state, count in ledger.counts(recipe.id).items()}
+    return Summary(
+        stage="plan",
+        exit_code=CLEAN if any(states.values()) else NOTHING_SCANNABLE,
+        content={"recipe_id": recipe.id, "jobs": states, "left_out": left_out},
+        lines=(f"recipe {recipe.id}: jobs {counted(states)}", f"left out: {counted(left_out)}"),
+    )
+
+
+def scan(run: Run) -> Summary:
+    """Work off the jobs, on this process or on a pool.
+
+    Raises:
+        CrawlError, ExtractionError, ScanError: a store cannot be used, no descriptor, no workers.
+    """
+    from crawler.store import open_store
+    from scanner.extraction_store import ExtractionStore
+    from scanner.job import Outcome, State
+    from scanner.scan import scan as scan_jobs
+
+    settings = run.settings
+    with opened(run) as (catalog, ledger), counter("checkpoints", run.no_bar, "scanning") as show:
+
+        def progress(done: int, total: int, outcome: Outcome | None) -> None:
+            show(done, total)
+
+        found = scan_jobs(
+            catalog,
+            ledger,
+            ExtractionStore(run.home.extractions),
+            open_store(settings.crawler, run.home.store, environment_tokens()),
+            settings.scanner,
+            settings.recipe,
+            progress=progress,
+        )
+        states = ledger.counts(settings.recipe.id)
+    unfinished = found.stopped or found.waiting or states[State.QUARANTINED]
+    nothing = not states[State.DONE]
+    return Summary(
+        stage="scan",
+        exit_code=INCOMPLETE if unfinished else NOTHING_SCANNABLE if nothing else CLEAN,
+        content={**asdict(found), "recipe_id": settings.recipe.id},
+        lines=(
+            f"{found.done} of {found.planned} planned checkpoints done, {found.skipped} skipped, "
+            f"{found.quarantined} quarantined, {found.waiting} waiting",
+            f"{found.extractions} extractions in {found.seconds:.1f} s",
+        ),
+    )
+
+
+def match(run: Run) -> Summary:
+    """Compare with all reference sets, settle findings, erase pixels.
+
+    Raises:
+        CrawlError, ScanError, ReportError: a store cannot be used; pictures may still be on the disk.
+    """
+    from reports.match import match_stage
+    from reports.references import References
+    from reports.store import FindingStore
+    from scanner.extraction_store import ExtractionStore
+
+    with opened(run) as (catalog, _), bar(" steps", run.no_bar, "matching") as show:
+        digests = {checkpoint.id: checkpoint.sha256 for checkpoint in catalog.checkpoints(superseded=True)}
+
+        def progress(what: str, done: int, total: int) -> None:
+            show.set_description(what, refresh=False)
+            show.total = total
+            show.update(done - show.n)
+
+        found = match_stage(
+            ExtractionStore(run.home.extractions),
+            References(run.home.references),
+            FindingStore(run.home.findings),
+            run.settings.reports,
+            digests=digests,
+            sweep=run.home.open_sweep() or "",
+            progress=progress,
+        )
+    lines = [
+        f"findings: {counted(found.findings)}; {found.new} new, {found.gone} gone, "
+        f"{found.explained_by_base} explained by the base",
+        f"pictures: {found.erased} erased, {found.kept} kept",
+    ]
+    lines += [
+        f"reference {flood.ref_id} of {flood.set_name} matches too much and counts as noise" for flood in found.floods
+    ]
+    if not found.sets:
+        lines.append("there are no reference sets, so nothing can match; leaksweep refs add NAME FOLDER adds one")
+    return Summary(stage="match", exit_code=CLEAN, content=found.as_dict(), lines=tuple(lines))
+
+
+def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thumbs: bool = False) -> Summary:
+    """Write the report's files.
+
+    Args:
+        fail_on: a severity's label; None is the settings'.
+        out: folder; None is the home's own.
+        thumbs: show the pictures of findings, as far as they are kept.
+
+    Raises:
+        CrawlError, ScanError, ReportError: a store cannot be used, or a file cannot be written.
+    """
+    from leaksweep.reporting import read_report, thumbnails
+    from reports.report import write_report
+
+    with opened(run) as (catalog, ledger):
+        made = read_report(run, catalog, ledger, fail_on=fail_on, now=datetime.now(UTC))
+    folder = out or run.home.report
+    files = write_report(made, folder, thumbnails=thumbnails(run, made) if thumbs else None)
+    by_severity = {severity.label: count for severity, count in made.by_severity.items()}
+    covered = made.coverage
+    return Summary(
+        stage="report",
+        exit_code=int(made.exit_code),
+        content={
+            "findings": by_severity,
+            "fail_on": made.fail_on.label,
+            "scanned": covered.scanned,
+            "complete": covered.complete,
+            "recipe_id": made.recipe_id,
+            "files": [str(file) for file in files],
+        },
+        lines=(
+            f"findings: {counted(by_severity)} (fails on {made.fail_on.label}); {covered.scanned} checkpoints scanned",
+            f"written to {folder}",
+        ),
+    )
+
+
+def sweep(
+    run: Run, *, limit: int | None = None, fail_on: str | None = None, out: Path | None = None, thumbs: bool = False
+) -> Iterator[Summary]:
+    """Yield each stage's summary as it ends. A sweep that was cut off goes on, and its new findings stay new."""
+    run.home.prepare()
+    run.home.begin_sweep()
+    yield crawl(run, limit=limit)
+    yield plan(run)
+    yield scan(run)
+    yield match(run)
+    yield report(run, fail_on=fail_on, out=out, thumbs=thumbs)
+    run.home.end_sweep()
+
+
+def environment_tokens() -> dict[Hub, str | None]:
+    """Each hub's token, or None."""
+    return {hub: os.environ.get(name) or None for hub, name in TOKENS.items()}
+
+
+def open_descriptor_of(settings: Settings) -> Descriptor:
+    """The descriptor that the recipe in force names.
+
+    Raises:
+        ExtractionError: it cannot be had.
+    """
+    from extraction.descriptors import open_descriptor
+
+    scanner = settings.scanner
+    return open_descriptor(
+        settings.recipe.descriptor,
+        sscd_path=scanner.sscd_path,
+        sscd_sha256=scanner.sscd_sha256,
+        threads=scanner.threads_per_worker,
+    )
+
+
+@contextmanager
+def opened(run: Run) -> Iterator[tuple[Catalog, Ledger]]:
+    """The SQL stores of the home folder, made where they are missing."""
+    from crawler.catalog import Catalog
+    from crawler.tables import open_engine
+    from scanner.ledger import Ledger
+
+    run.home.prepare()
+    engine: Engine = open_engine(run.home.database_url)
+    try:
+        catalog = Catalog(engine)
+        catalog.create()
+        yield catalog, Ledger(engine, attempts=run.settings.scanner.attempts)
+    finally:
+        engine.dispose()

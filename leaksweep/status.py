@@ -1,0 +1,69 @@
+"""What is in the stores, counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leaksweep.run import Run
+from leaksweep.stages import opened
+from leaksweep.summaries import counted
+from reports.finding import FindingState
+from reports.match import last_summary
+from reports.references import References
+from reports.store import FindingStore
+from scanner.extraction_store import ExtractionStore
+
+
+def read_status(run: Run) -> dict[str, Any]:
+    """Counts of every store and bytes on disk. Makes no store: an absent one counts nothing.
+
+    Raises:
+        CrawlError, ScanError, ReportError: a store was made by another version.
+    """
+    home = run.home
+    found: dict[str, Any] = {"home": str(home.root), "recipe_id": run.settings.recipe.id}
+    if not home.exists:
+        return found
+    with opened(run) as (catalog, ledger):
+        found["catalog"] = catalog.counts()
+        found["skips"] = {str(reason): count for reason, count in catalog.skip_counts().items()}
+        found["jobs"] = {str(state): count for state, count in ledger.counts().items()}
+    found["extractions"] = ExtractionStore(home.extractions).sizes()
+    found["references"] = {one.name: one.entries for one in References(home.references).sets()}
+    store = FindingStore(home.findings)
+    found["findings"] = _findings(store)
+    summary = last_summary(store)
+    found["last_match"] = summary.run if summary else None
+    found["sweep_under_way"] = home.open_sweep() is not None
+    found["bytes"] = home.sizes()
+    return found
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    if "catalog" not in found:
+        return f"{found['home']}: nothing yet; leaksweep sweep begins"
+    size = {name: f"{count / 1e6:.1f} MB" for name, count in found["bytes"].items()}
+    lines = {
+        "home": found["home"],
+        "catalog": counted(found["catalog"]),
+        "skips": counted(found["skips"]),
+        "jobs": counted(found["jobs"]),
+        "extractions": f"{found['extractions']['extractions']}, {found['extractions']['images']} with pictures",
+        "references": ", ".join(f"{name} ({entries})" for name, entries in found["references"].items()) or "none",
+        "findings": counted(found["findings"]),
+        "on disk": ", ".join(f"{name} {text}" for name, text in size.items()),
+    }
+    if found["sweep_under_way"]:
+        lines["sweep"] = "was cut off; leaksweep sweep goes on"
+    return "\n".join(f"{name:<12} {text}" for name, text in lines.items())
+
+
+def _findings(store: FindingStore) -> dict[str, int]:
+    """Findings of today by severity, those that the base explains apart."""
+    counts: dict[str, int] = {}
+    for one in store.findings():
+        if one.state is not FindingState.GONE:
+            name = "explained by the base" if one.explained_by_base else one.severity.label
+            counts[name] = counts.get(name, 0) + 1
+    return counts
