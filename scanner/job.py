@@ -16,6 +16,10 @@ class ScanError(Exception):
     """Base of this package's errors."""
 
 
+class DeviceError(ScanError):
+    """The device gave an error after which its process cannot use it any more."""
+
+
 class State(StrEnum):
     """Where a job stands in the ledger."""
 

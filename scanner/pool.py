@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from extraction.extract import Progress
-from scanner.job import Job, Outcome, State
+from scanner.job import DeviceError, Job, Outcome, State
 from scanner.prefetch import Ready
 from scanner.settings import ScannerSettings
-from scanner.worker import DeviceError
+
+if TYPE_CHECKING:
+    from extraction.extract import Progress
 
 
 class AnyWorker(Protocol):

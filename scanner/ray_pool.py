@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -98,20 +99,18 @@ class RayPool:
             ScanError: the cluster has too few GPUs or cores, or cannot be reached.
             Exception: what making a worker raised, such as a DescriptorError.
         """
-        _join(self._settings)
-        try:
+        with ExitStack() as undo:
+            undo.callback(ray.shutdown)
+            _join(self._settings)
             self._actor_class = self._sized_actor()
             self._idle = [_Place(self._spawn()) for _ in range(self._settings.workers)]
-            ray.get([place.actor.open.remote() for place in self._idle], timeout=_START)
-        except RayTaskError as error:
-            ray.shutdown()
-            raise error.cause from None
-        except RayError as error:
-            ray.shutdown()
-            raise ScanError(f"the Ray workers did not start ({error}); look at `ray status`") from error
-        except BaseException:
-            ray.shutdown()
-            raise
+            try:
+                ray.get([place.actor.open.remote() for place in self._idle], timeout=_START)
+            except RayTaskError as error:
+                raise error.cause from None
+            except RayError as error:
+                raise ScanError(f"the Ray workers did not start ({error}); look at `ray status`") from error
+            undo.pop_all()
         return self
 
     def __exit__(

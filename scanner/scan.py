@@ -22,7 +22,6 @@ from scanner.plan import plan
 from scanner.pool import MakeWorker, Pool, open_pool
 from scanner.prefetch import Fetcher, Files, Ready, fetched
 from scanner.settings import ScannerSettings
-from scanner.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ def scan(
         planned = ledger.counts(recipe.id)[State.QUEUED]
         tally = _Tally(ledger, extraction_store, planned, progress)
         if planned:
-            make_worker = make_worker or partial(Worker, recipe.descriptor, settings)
+            make_worker = make_worker or _default_worker(recipe, settings)
             run = _Run(ledger, Fetcher(store, bases), settings, recipe, owner, tally, stop)
             with open_pool(settings, make_worker, stop) as pool, _leases_kept(ledger, owner):
                 run.to_the_end(pool)
@@ -197,6 +196,12 @@ class _Run:
             self.leased[job.id] = job
             return job
         return None
+
+
+def _default_worker(recipe: Recipe, settings: ScannerSettings) -> MakeWorker:
+    from scanner.worker import Worker  # brings torch, which a plan does not need
+
+    return partial(Worker, recipe.descriptor, settings)
 
 
 @contextmanager

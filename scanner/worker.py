@@ -17,17 +17,13 @@ from extraction.extraction import Extraction, LoadError
 from extraction.families import load_pair
 from extraction.pair import Pair
 from extraction.recipe import Recipe
-from scanner.job import Job, Outcome, ScanError, State
+from scanner.job import DeviceError, Job, Outcome, ScanError, State
 from scanner.settings import ScannerSettings
 
 logger = logging.getLogger(__name__)
 
 _DETAIL = 2000
 """Characters of an error's text that are kept."""
-
-
-class DeviceError(ScanError):
-    """The device gave an error after which this process cannot use it any more."""
 
 
 class LoadPair(Protocol):
@@ -111,12 +107,14 @@ class Worker:
         try:
             outcome = self._scan(job, base, weights, progress)
         except LoadError as error:
-            outcome = self._gave_up(job, State.SKIPPED, error.reason, error)
+            outcome = _gave_up(job, State.SKIPPED, error.reason, error)
         except Exception as error:  # one bad checkpoint must not end the sweep
             logger.warning("job %s: %s", job.id, job.checkpoint.id, exc_info=True)
             if _is_device_lost(error):
                 raise DeviceError(f"{self._device}: {error}") from error
-            outcome = self._gave_up(job, State.FAILED, type(error).__name__, error)
+            # Who knows what it did to the pair.
+            self._pair = None
+            outcome = _gave_up(job, State.FAILED, type(error).__name__, error)
         return replace(outcome, seconds=self._clock() - begun)
 
     def _scan(self, job: Job, base: Path, weights: Path, progress: Progress | None) -> Outcome:
@@ -174,11 +172,6 @@ class Worker:
             self._loaded = base, dtype
         return self._pair
 
-    def _gave_up(self, job: Job, state: State, reason: str, error: Exception) -> Outcome:
-        # What was half done to the pair must not reach the next checkpoint.
-        self._pair = None
-        return Outcome(job_id=job.id, state=state, reason=reason, detail=str(error)[:_DETAIL])
-
 
 def choose_device(name: str) -> torch.device:
     """The device that the settings name; "auto" takes CUDA where there is any.
@@ -192,6 +185,10 @@ def choose_device(name: str) -> torch.device:
             'scanner.device is "cuda", but torch finds no CUDA device here; set it to "auto" or "cpu"'
         )
     return torch.device("cuda" if name in ("auto", "cuda") and available else "cpu")
+
+
+def _gave_up(job: Job, state: State, reason: str, error: Exception) -> Outcome:
+    return Outcome(job_id=job.id, state=state, reason=reason, detail=str(error)[:_DETAIL])
 
 
 def _is_device_lost(error: Exception) -> bool:

@@ -10,55 +10,11 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
+from fakes_scanner import extraction, job, outcome
 from PIL import Image
 
-from crawler.checkpoint import Checkpoint, Hub, Kind, Layout, Prompt, PromptOrigin, RemoteFile
-from extraction.extraction import Extraction
 from extraction.recipe import Recipe
 from scanner.extraction_store import EXTRACTION_SCHEMA, ExtractionStore, StoreError
-from scanner.job import Job, Outcome, State
-
-
-def a_job(repo: str = "ann/cats") -> Job:
-    weights = RemoteFile(path="w.safetensors", url="http://hub.test/w", size=10, sha256=None)
-    checkpoint = Checkpoint(
-        hub=Hub.HUGGINGFACE,
-        repo=repo,
-        revision="0" * 40,
-        path="w.safetensors",
-        kind=Kind.LORA,
-        layout=Layout.FILE,
-        family="sd1",
-        files=(weights,),
-    )
-    prompt = Prompt(text="a cat", origin=PromptOrigin.INSTANCE_PROMPT)
-    return Job(
-        checkpoint=checkpoint, recipe=Recipe(), prompt=prompt, base_repo="base/sd", generations=8, pictures=2
-    )
-
-
-def an_extraction(rank: int, seed: int = 0, side: int = 48) -> Extraction:
-    random = np.random.default_rng((seed, rank))
-    pixels = random.integers(0, 256, (2, side, side + 8, 3), dtype=np.uint8)
-    vector = random.standard_normal((2, 16)).astype(np.float32)
-    return Extraction(
-        rank=rank,
-        seed=rank + 40,
-        prompt="a cat",
-        cluster=(rank + 40, rank + 41),
-        cohesion=0.75,
-        score=0.5,
-        descriptor=vector[0],
-        control_descriptor=vector[1],
-        control_similarity=0.25,
-        pixels=pixels[0],
-        control_pixels=pixels[1],
-    )
-
-
-def an_outcome(job: Job, count: int, seed: int = 0, **changes: int) -> Outcome:
-    extractions = tuple(an_extraction(rank, seed, **changes) for rank in range(count))
-    return Outcome(job_id=job.id, state=State.DONE, extractions=extractions, descriptor="thumbnail16@1")
 
 
 def on_disk(folder: Path, content: bytes) -> bool:
@@ -71,33 +27,33 @@ def store(tmp_path: Path) -> ExtractionStore:
 
 
 def test_what_is_written_is_read_back(store: ExtractionStore):
-    job = a_job()
-    outcome = an_outcome(job, 2)
-    store.write(job, outcome)
+    subject = job("cats")
+    written = outcome(subject, 2)
+    store.write(subject, written)
 
     rows = ExtractionStore(store.path).rows()
     assert rows.schema.remove_metadata().names == EXTRACTION_SCHEMA.names
     first = rows.to_pylist()[0]
-    assert first["id"] == f"{job.id}-000"
-    assert first["checkpoint_id"] == job.checkpoint.id
-    assert Recipe.model_validate_json(first["recipe"]) == job.recipe
+    assert first["id"] == f"{subject.id}-000"
+    assert first["checkpoint_id"] == subject.checkpoint.id
+    assert Recipe.model_validate_json(first["recipe"]) == subject.recipe
     assert first["cluster"] == [40, 41]
     assert first["cluster_size"] == 2
     assert (first["width"], first["height"]) == (56, 48)
     assert first["descriptor_name"] == "thumbnail16@1"
-    np.testing.assert_array_equal(np.float32(first["descriptor"]), outcome.extractions[0].descriptor)
+    np.testing.assert_array_equal(np.float32(first["descriptor"]), written.extractions[0].descriptor)
 
-    [(name, png, control)] = store.images([f"{job.id}-001"])
-    assert name == f"{job.id}-001"
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), outcome.extractions[1].pixels)
+    [(name, png, control)] = store.images([f"{subject.id}-001"])
+    assert name == f"{subject.id}-001"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), written.extractions[1].pixels)
     np.testing.assert_array_equal(
-        np.asarray(Image.open(io.BytesIO(control))), outcome.extractions[1].control_pixels
+        np.asarray(Image.open(io.BytesIO(control))), written.extractions[1].control_pixels
     )
 
 
 def test_some_columns_only(store: ExtractionStore):
-    job = a_job()
-    store.write(job, an_outcome(job, 2))
+    subject = job("cats")
+    store.write(subject, outcome(subject, 2))
     assert store.rows(["rank", "seed"]).to_pylist() == [{"rank": 0, "seed": 40}, {"rank": 1, "seed": 41}]
 
 
@@ -111,22 +67,22 @@ def test_an_empty_store_has_typed_columns(store: ExtractionStore):
 
 @pytest.mark.parametrize("count", [3, 1, 0])
 def test_a_second_attempt_replaces_the_first_whole(store: ExtractionStore, count: int):
-    job, other = a_job(), a_job("bob/dogs")
-    store.write(other, an_outcome(other, 2, seed=9))
-    store.write(job, an_outcome(job, 3, seed=1))
-    old = [png for _, png, _ in store.images([f"{job.id}-{rank:03d}" for rank in range(3)])]
-    store.write(job, an_outcome(job, count, seed=2))
+    subject, other = job("cats"), job("dogs")
+    store.write(other, outcome(other, 2, seed=9))
+    store.write(subject, outcome(subject, 3, seed=1))
+    old = [png for _, png, _ in store.images([f"{subject.id}-{rank:03d}" for rank in range(3)])]
+    store.write(subject, outcome(subject, count, seed=2))
 
-    ids = {f"{other.id}-000", f"{other.id}-001", *(f"{job.id}-{rank:03d}" for rank in range(count))}
+    ids = {f"{other.id}-000", f"{other.id}-001", *(f"{subject.id}-{rank:03d}" for rank in range(count))}
     assert set(store.rows(["id"]).column("id").to_pylist()) == ids
     assert store.image_ids() == ids
     assert not any(on_disk(store.path, png) for png in old)
 
 
 def test_erased_pictures_are_not_on_the_disk_and_the_others_are(store: ExtractionStore):
-    for repo in ("ann/cats", "bob/dogs", "cy/birds"):
-        job = a_job(repo)
-        store.write(job, an_outcome(job, 4, seed=len(repo)))
+    for repo in ("cats", "dogs", "birds"):
+        subject = job(repo)
+        store.write(subject, outcome(subject, 4, seed=len(repo)))
     everything = {name: (png, control) for name, png, control in store.images(sorted(store.image_ids()))}
     assert all(on_disk(store.path, png) for png, _ in everything.values())
     gone = sorted(everything)[::2]
@@ -144,48 +100,48 @@ def test_erased_pictures_are_not_on_the_disk_and_the_others_are(store: Extractio
 
 def test_one_picture_of_many_in_a_file_is_erased(store: ExtractionStore):
     """Lance's compaction alone leaves the bytes where under a tenth of a file's rows are deleted."""
-    job = a_job()
-    store.write(job, an_outcome(job, 60, side=16))
-    [(name, png, _)] = store.images([f"{job.id}-007"])
+    subject = job("cats")
+    store.write(subject, outcome(subject, 60, side=16))
+    [(name, png, _)] = store.images([f"{subject.id}-007"])
     store.erase_images([name])
     assert not on_disk(store.path, png)
     assert len(store.image_ids()) == 59
 
 
 def test_flat_pictures_are_erased_too(store: ExtractionStore):
-    job = a_job()
+    subject = job("cats")
     flat = np.zeros((32, 32, 3), np.uint8)
-    extractions = tuple(replace(an_extraction(rank), pixels=flat + rank) for rank in range(30))
-    store.write(job, replace(an_outcome(job, 0), extractions=extractions))
-    [(name, png, _)] = store.images([f"{job.id}-003"])
+    extractions = tuple(replace(extraction(rank), pixels=flat + rank) for rank in range(30))
+    store.write(subject, replace(outcome(subject, 0), extractions=extractions))
+    [(name, png, _)] = store.images([f"{subject.id}-003"])
     store.erase_images([name])
     assert not on_disk(store.path, png)
 
 
 def test_a_control_that_another_checkpoint_shares_may_stay(store: ExtractionStore):
-    one, two = a_job(), a_job("bob/dogs")
-    shared = an_extraction(0, seed=5).control_pixels
-    for job, seed in ((one, 1), (two, 2)):
-        extraction = replace(an_extraction(0, seed), control_pixels=shared)
-        store.write(job, replace(an_outcome(job, 0), extractions=(extraction,)))
+    one, two = job("cats"), job("dogs")
+    shared = extraction(0, seed=5).control_pixels
+    for subject, seed in ((one, 1), (two, 2)):
+        one_of_two = replace(extraction(0, seed), control_pixels=shared)
+        store.write(subject, replace(outcome(subject, 0), extractions=(one_of_two,)))
     assert store.erase_images([f"{one.id}-000"]) == 1
     assert store.image_ids() == {f"{two.id}-000"}
 
 
 def test_a_job_can_be_forgotten(store: ExtractionStore):
-    job, other = a_job(), a_job("bob/dogs")
-    store.write(job, an_outcome(job, 2, seed=1))
-    store.write(other, an_outcome(other, 1, seed=2))
-    [(_, png, _)] = store.images([f"{job.id}-000"])
-    store.delete(job.id)
+    subject, other = job("cats"), job("dogs")
+    store.write(subject, outcome(subject, 2, seed=1))
+    store.write(other, outcome(other, 1, seed=2))
+    [(_, png, _)] = store.images([f"{subject.id}-000"])
+    store.delete(subject.id)
     assert store.rows(["id"]).to_pylist() == [{"id": f"{other.id}-000"}]
     assert store.image_ids() == {f"{other.id}-000"}
     assert not on_disk(store.path, png)
 
 
 def test_sizes(store: ExtractionStore):
-    job = a_job()
-    store.write(job, an_outcome(job, 2))
+    subject = job("cats")
+    store.write(subject, outcome(subject, 2))
     sizes = store.sizes()
     assert (sizes["extractions"], sizes["images"]) == (2, 2)
     assert sizes["bytes"] > 4 * 48 * 56 * 3
@@ -199,7 +155,7 @@ def test_a_store_of_a_newer_version_says_so(tmp_path: Path):
 
 
 def test_one_writer_at_a_time(store: ExtractionStore):
-    job = a_job()
+    subject = job("cats")
     script = """
 import sys, time
 from pathlib import Path
@@ -214,8 +170,8 @@ with ExtractionStore(Path(sys.argv[1])).writing():
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(StoreError, match="another process writes"):
-            store.write(job, an_outcome(job, 1))
+            store.write(subject, outcome(subject, 1))
     finally:
         holder.kill()
         holder.communicate()
-    store.write(job, an_outcome(job, 1))
+    store.write(subject, outcome(subject, 1))

@@ -6,16 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes_scanner import RECIPE, job
 from sqlalchemy import update
 
 from crawler.checkpoint import (
-    Checkpoint,
     Hub,
-    Kind,
-    Layout,
-    Prompt,
-    PromptOrigin,
-    RemoteFile,
     Skip,
     SkipReason,
 )
@@ -25,31 +20,12 @@ from scanner import tables
 from scanner.job import Job, LedgerRow, Outcome, ScanError, State
 from scanner.ledger import Ledger
 
-RECIPE = Recipe()
-
 
 class Clock:
     now = 1_000_000.0
 
     def __call__(self) -> float:
         return self.now
-
-
-def job(name: str, recipe: Recipe = RECIPE) -> Job:
-    checkpoint = Checkpoint(
-        hub=Hub.HUGGINGFACE,
-        repo=f"ann/{name}",
-        revision="r",
-        path="w.safetensors",
-        kind=Kind.LORA,
-        layout=Layout.FILE,
-        family="sd1",
-        files=(RemoteFile(path="w.safetensors", url="http://hub.test/w", size=1, sha256=None),),
-    )
-    prompt = Prompt(text="a cat", origin=PromptOrigin.KOHYA_TAGS)
-    return Job(
-        checkpoint=checkpoint, recipe=recipe, prompt=prompt, base_repo="base/sd", generations=4, pictures=2
-    )
 
 
 def skip(name: str) -> Skip:
