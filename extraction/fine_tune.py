@@ -9,10 +9,10 @@ from typing import Protocol
 from torch import Tensor
 
 from extraction.adapters import is_low_rank, peft, read_adapter, refuse_foreign, refuse_unsupported
-from extraction.extraction import LoadError
+from extraction.folder import no_weights
 from extraction.full import read_file, read_folder
 from extraction.original import Original, check_prediction_type
-from extraction.weights import open_weights, shorten
+from extraction.weights import open_weights
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """As diffusers' save_lora_weights names it."""
@@ -53,14 +53,7 @@ def open_fine_tune(path: Path, original: Original) -> FineTune:
         return _open_file(path / LORA_FILE, original)
     if (path / "unet").is_dir():
         return read_folder(path, original)
-    if any(path.glob("*.bin")) or any(path.glob("*.ckpt")):
-        raise LoadError(
-            "pickle_only",
-            f"{shorten(path.name)}: only a pickle is there, which is not loaded, because it can run code",
-        )
-    raise LoadError(
-        "no_weights", f"{shorten(path.name)}: neither an adapter nor a diffusers folder; name the weights file itself"
-    )
+    raise no_weights(path)
 
 
 def _open_file(path: Path, original: Original) -> FineTune:

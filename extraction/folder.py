@@ -1,4 +1,4 @@
-"""A diffusers folder: configs and safetensors of its components, read without following anything out of it."""
+"""A diffusers folder: configs and safetensors of its components, and nothing from outside it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ def read_json(path: Path, *, limit: int = CONFIG_BYTES) -> dict[str, Any]:
     except OSError as error:
         raise LoadError("unsafe_file", f"{shorten(path.name)}: cannot be read: {error.strerror}") from error
     if len(text) > limit:
-        raise LoadError("unsafe_file", f"{shorten(path.name)}: longer than the {limit:,} bytes allowed for a config; leave it out")
+        raise LoadError(
+            "unsafe_file",
+            f"{shorten(path.name)}: longer than the {limit:,} bytes allowed for a config; leave it out",
+        )
     try:
         return parse_object(text)
     except ValueError as error:
-        raise LoadError("unsafe_file", f"{shorten(path.name)}: not a JSON object ({shorten(error, 60)}); download it again") from error
+        raise LoadError(
+            "unsafe_file",
+            f"{shorten(path.name)}: not a JSON object ({shorten(error, 60)}); download it again",
+        ) from error
 
 
 def open_component(folder: Path, *, limits: Limits = LIMITS) -> dict[str, Weights]:
@@ -56,21 +62,39 @@ def open_component(folder: Path, *, limits: Limits = LIMITS) -> dict[str, Weight
             index = folder / f"{stem}.safetensors.index{variant}.json"
             if index.is_file():
                 return _open_shards(index, limits)
+    raise no_weights(folder)
+
+
+def no_weights(folder: Path) -> LoadError:
+    """The error for a folder without the safetensors it should have."""
+    title = shorten(folder.name)
     if any(folder.glob("*.bin")) or any(folder.glob("*.ckpt")):
-        raise LoadError("pickle_only", f"{shorten(folder.name)}: only a pickle is there, which is not loaded, because it can run code")
-    raise LoadError("no_weights", f"{shorten(folder.name)}: no safetensors file is there; download the folder again")
+        return LoadError(
+            "pickle_only", f"{title}: only a pickle is there, which is not loaded, because it can run code"
+        )
+    return LoadError("no_weights", f"{title}: the expected safetensors file is not there; download it again")
 
 
 def _open_shards(index: Path, limits: Limits) -> dict[str, Weights]:
     shards = read_json(index).get("weight_map")
     if not isinstance(shards, Mapping) or not all(isinstance(name, str) for name in shards.values()):
-        raise LoadError("unsafe_file", f"{shorten(index.name)}: has no weight_map of file names; download it again")
+        raise LoadError(
+            "unsafe_file", f"{shorten(index.name)}: has no weight_map of file names; download it again"
+        )
     opened: dict[str, Weights] = {}
     for name in sorted(set(shards.values())):
         if Path(name).name != name or not name.endswith(".safetensors"):
-            raise LoadError("unsafe_file", f"{shorten(index.name)}: '{shorten(name)}' is not the name of a safetensors file beside it")
+            raise LoadError(
+                "unsafe_file",
+                f"{shorten(index.name)}: '{shorten(name)}' is not the name of a safetensors file beside it",
+            )
         opened[name] = open_weights(index.parent / name, limits=limits)
     found = {tensor: weights for weights in opened.values() for tensor in weights}
-    if found.keys() != shards.keys() or any(found[tensor] is not opened[name] for tensor, name in shards.items()):
-        raise LoadError("unsafe_file", f"{shorten(index.name)}: lists other tensors than its shards hold; download the folder again")
+    if found.keys() != shards.keys() or any(
+        found[tensor] is not opened[name] for tensor, name in shards.items()
+    ):
+        raise LoadError(
+            "unsafe_file",
+            f"{shorten(index.name)}: lists other tensors than its shards hold; download the folder again",
+        )
     return found

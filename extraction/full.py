@@ -50,15 +50,19 @@ def read_file(weights: Weights, original: Original) -> Full:
         if name not in parameters and not original.ignored.search(name):
             raise LoadError(
                 "does_not_fit",
-                f"tensor '{shorten(name)}' belongs to nothing that the base has; it is a fine-tune of another base or has parts "
-                f"that are not read",
+                f"tensor '{shorten(name)}' belongs to nothing that the base has; "
+                "it is a fine-tune of another base or has parts that are not read",
             )
     sources = {parameters[name]: (weights, name) for name in weights if name in parameters}
     absent = [component for component in original.components if not _has(component, sources)]
     for component in original.components:
         if component == first or component not in absent:
             _check_complete(component, sources, original)
-    notes = [f"{len(ignored)} tensors without a say were left out, such as '{shorten(ignored[0])}'"] if ignored else []
+    notes = (
+        [f"{len(ignored)} tensors without a say were left out, such as '{shorten(ignored[0])}'"]
+        if ignored
+        else []
+    )
     return Full("file", _checked(sources, original), (*notes, *([_missing_note(absent)] if absent else [])))
 
 
@@ -103,11 +107,14 @@ def _check_settings(component: str, folder: Path, original: Original) -> None:
         if theirs[name] != ours:
             raise LoadError(
                 "does_not_fit",
-                f"its {component} has {name} {shorten(theirs[name])} and the base's {shorten(ours)}; it is a fine-tune of another base",
+                f"its {component} has {name} {shorten(theirs[name])} and the base's {shorten(ours)}; "
+                "it is a fine-tune of another base",
             )
 
 
-def _match(component: str, tensors: Mapping[str, Weights], original: Original) -> dict[str, tuple[Weights, str]]:
+def _match(
+    component: str, tensors: Mapping[str, Weights], original: Original
+) -> dict[str, tuple[Weights, str]]:
     """Match a component in diffusers' names."""
     sources = {}
     for name, weights in tensors.items():
@@ -117,7 +124,8 @@ def _match(component: str, tensors: Mapping[str, Weights], original: Original) -
         if parameter not in original.shapes:
             raise LoadError(
                 "does_not_fit",
-                f"tensor '{shorten(name)}' belongs to nothing in the base's {component}; it is a fine-tune of another base",
+                f"tensor '{shorten(name)}' belongs to nothing in the base's {component}; "
+                "it is a fine-tune of another base",
             )
         sources[parameter] = (weights, name)
     _check_complete(component, sources, original)
@@ -127,7 +135,10 @@ def _match(component: str, tensors: Mapping[str, Weights], original: Original) -
 def _check_complete(component: str, sources: Mapping[str, object], original: Original) -> None:
     for parameter in original.shapes:
         if parameter.startswith(f"{component}.") and parameter not in sources:
-            raise LoadError("does_not_fit", f"'{parameter}' of the base is missing in it; it is incomplete or of another base")
+            raise LoadError(
+                "does_not_fit",
+                f"'{parameter}' of the base is missing in it; it is incomplete or of another base",
+            )
 
 
 def _checked(sources: dict[str, tuple[Weights, str]], original: Original) -> dict[str, tuple[Weights, str]]:
@@ -136,9 +147,12 @@ def _checked(sources: dict[str, tuple[Weights, str]], original: Original) -> dic
         if found != needed:
             raise LoadError(
                 "does_not_fit",
-                f"tensor '{shorten(name)}' has the shape {found} and the base's '{parameter}' has {needed}; it is a fine-tune of "
-                f"another base",
+                f"tensor '{shorten(name)}' has the shape {found} and the base's '{parameter}' has {needed}; "
+                "it is a fine-tune of another base",
             )
         if not weights.is_floating(name):
-            raise LoadError("unsupported_kind", f"tensor '{shorten(name)}' holds whole numbers; quantised weights are not read")
+            raise LoadError(
+                "unsupported_kind",
+                f"tensor '{shorten(name)}' holds whole numbers; quantised weights are not read",
+            )
     return sources

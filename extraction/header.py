@@ -97,8 +97,8 @@ def read_header(path: Path, limits: Limits) -> Header:
     """Read and check the header of one file.
 
     Raises:
-        LoadError: "not_weights" when the file is something else than safetensors, "unsafe_file" when
-            it is truncated or its header lies or is outside the limits.
+        LoadError: "no_weights" when it is not there; "not_weights" when it is no safetensors file,
+            whatever its name; "unsafe_file" when it is truncated or its header lies or is outside the limits.
     """
     try:
         size = path.stat().st_size
@@ -108,12 +108,18 @@ def read_header(path: Path, limits: Limits) -> Header:
             _check_start(path, start, length, size, limits)
             file.seek(LENGTH_BYTES)
             text = file.read(length)
+    except FileNotFoundError as error:
+        raise LoadError(
+            "no_weights", f"{shorten(path.name)}: there is no such file; download it again"
+        ) from error
     except OSError as error:
         raise LoadError("not_weights", f"{shorten(path.name)}: cannot be read: {error.strerror}") from error
     fields = _parse(path, text)
     metadata = _metadata(path, fields.pop("__metadata__", {}))
     if not fields:
-        raise LoadError("not_weights", f"{shorten(path.name)}: the header lists no tensor; nothing can be loaded from it")
+        raise LoadError(
+            "not_weights", f"{shorten(path.name)}: the header lists no tensor; nothing can be loaded from it"
+        )
     if len(fields) > limits.tensors:
         raise _unsafe(path, f"the header lists {len(fields)} tensors, more than the {limits.tensors} allowed")
     entries = {name: _entry(path, name, value, limits) for name, value in fields.items()}
@@ -136,11 +142,18 @@ def _check_start(path: Path, start: bytes, length: int, size: int, limits: Limit
                 remedy = "only safetensors files are loaded, because a pickle can run code"
                 raise LoadError("not_weights", f"{shorten(path.name)}: this is {what}; {remedy}")
     if length > limits.header_bytes and (opens or length <= behind):
-        raise _unsafe(path, f"the header claims {length:,} bytes, more than the {limits.header_bytes:,} allowed")
+        raise _unsafe(
+            path, f"the header claims {length:,} bytes, more than the {limits.header_bytes:,} allowed"
+        )
     if length > behind:
         if opens:
-            raise _unsafe(path, f"the file is truncated: its header needs {length:,} bytes and {behind:,} are there")
-        raise LoadError("not_weights", f"{shorten(path.name)}: this is not a safetensors file; its header does not fit into it")
+            raise _unsafe(
+                path, f"the file is truncated: its header needs {length:,} bytes and {behind:,} are there"
+            )
+        raise LoadError(
+            "not_weights",
+            f"{shorten(path.name)}: this is not a safetensors file; its header does not fit into it",
+        )
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -181,7 +194,9 @@ def _metadata(path: Path, value: object) -> dict[str, str]:
 def _entry(path: Path, name: str, value: object, limits: Limits) -> Entry:
     what = f"tensor '{shorten(name)}'"
     if len(name) > limits.name_length:
-        raise _unsafe(path, f"{what} has a name of {len(name)} characters, more than the {limits.name_length} allowed")
+        raise _unsafe(
+            path, f"{what} has a name of {len(name)} characters, more than the {limits.name_length} allowed"
+        )
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise _unsafe(path, f"{what} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
@@ -196,13 +211,18 @@ def _entry(path: Path, name: str, value: object, limits: Limits) -> Entry:
         raise _unsafe(path, f"{what} has more than the {limits.elements:,} elements allowed")
     begin, end = offsets
     if end - begin != elements * ITEM_BYTES[dtype]:
-        raise _unsafe(path, f"{what} takes {end - begin} bytes where its shape and dtype need {elements * ITEM_BYTES[dtype]}")
+        raise _unsafe(
+            path,
+            f"{what} takes {end - begin} bytes where its shape and dtype need {elements * ITEM_BYTES[dtype]}",
+        )
     return Entry(dtype, tuple(shape), begin, end)
 
 
 def _whole_numbers(value: object, *, least: int) -> bool:
     # bool is an int in Python, and no length in a header; huge numbers are not worth multiplying.
-    return isinstance(value, list) and all(type(number) is int and least <= number < 2**63 for number in value)
+    return isinstance(value, list) and all(
+        type(number) is int and least <= number < 2**63 for number in value
+    )
 
 
 def _check_offsets(path: Path, entries: Mapping[str, Entry], data_bytes: int) -> None:
@@ -212,7 +232,8 @@ def _check_offsets(path: Path, entries: Mapping[str, Entry], data_bytes: int) ->
         if entry.end > data_bytes:
             raise _unsafe(
                 path,
-                f"tensor '{shorten(name)}' ends at byte {entry.end} of {data_bytes}: the file is truncated or its offsets lie",
+                f"tensor '{shorten(name)}' ends at byte {entry.end} of {data_bytes}: "
+                "the file is truncated or its offsets lie",
             )
         if entry.begin != reached:
             fault = "overlaps the one before it" if entry.begin < reached else "leaves a gap before it"

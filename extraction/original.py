@@ -54,5 +54,5 @@ def check_prediction_type(said: object, original: Original) -> None:
     if said is not None and PREDICTION_TYPES.get(str(said)) != original.prediction_type:
         raise LoadError(
             "does_not_fit",
-            f"it predicts '{shorten(said, 40)}' and its base {original.prediction_type}; the two cannot be compared",
+            f"it predicts '{shorten(said, 40)}', its base {original.prediction_type}; these do not compare",
         )

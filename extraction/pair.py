@@ -1,4 +1,4 @@
-"""A base model and its fine-tune, resident as twins: the tuned one is changed in place from checkpoint to checkpoint."""
+"""A base model and its fine-tune, resident as twins; the tuned one is changed in place."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class Speaker(Protocol):
 
     def encode(self, components: Components, prompts: Sequence[str]) -> Tensor: ...
 
-    def predict(self, components: Components, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor: ...
+    def predict(
+        self, components: Components, latents: Tensor, timestep: Tensor, condition: Tensor
+    ) -> Tensor: ...
 
     def decode(self, latents: Tensor) -> Tensor: ...
 
@@ -103,7 +105,7 @@ class Pair:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures as uint8 (B, 3, H, W) on the CPU, by the base's VAE: both models are seen through one lens."""
+        """Pictures as uint8 (B, 3, H, W) on the CPU, by the base's VAE whichever model made the latents."""
         return self._speaker.decode(latents)
 
     @torch.no_grad()
@@ -138,7 +140,8 @@ class Pair:
             target.copy_(value)
             if not bool(torch.isfinite(target).all()):
                 raise LoadError(
-                    "not_finite", f"{title}: '{name}' is too large for {self.dtype}; scan it with a recipe of dtype float32"
+                    "not_finite",
+                    f"{title}: '{name}' overflows {self.dtype}; scan it with a recipe of dtype float32",
                 )
             if not torch.equal(target, stored):
                 changed += 1
@@ -146,9 +149,11 @@ class Pair:
         if not changed:
             raise LoadError(
                 "same_as_base",
-                f"{title}: every tensor equals the base's in {self.dtype}; there is nothing to extract, or its base is another one",
+                f"{title}: every tensor equals the base's in {self.dtype}; nothing can be extracted from it",
             )
-        return Change(fine_tune.kind, fine_tune.layout, math.sqrt(square) / self._norm, changed, fine_tune.notes)
+        return Change(
+            fine_tune.kind, fine_tune.layout, math.sqrt(square) / self._norm, changed, fine_tune.notes
+        )
 
 
 def parameters_of(components: Components) -> dict[str, Tensor]:

@@ -49,7 +49,9 @@ class Weights(Mapping[str, Tensor]):
                 self._file = safe_open(self.path, framework="pt", device="cpu")
             tensor: Tensor = self._file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise LoadError("unsafe_file", f"{shorten(self.path.name)}: {shorten(error)}; download it again") from error
+            raise LoadError(
+                "unsafe_file", f"{shorten(self.path.name)}: {shorten(error)}; download it again"
+            ) from error
         return tensor
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -65,8 +67,8 @@ def open_weights(path: Path, *, limits: Limits = LIMITS) -> Weights:
     """Check a safetensors file and open it.
 
     Raises:
-        LoadError: "not_weights" when it is no safetensors file, whatever its name; "unsafe_file" when
-            it is truncated, its offsets lie, or its header is outside the limits.
+        LoadError: "no_weights" when it is not there; "not_weights" when it is no safetensors file,
+            whatever its name; "unsafe_file" when it is truncated or its header lies or is outside the limits.
     """
     return Weights(path, read_header(path, limits))
 
@@ -80,5 +82,5 @@ def check_finite(name: str, tensor: Tensor) -> None:
     if not bool(torch.isfinite(tensor).all()):
         raise LoadError(
             "not_finite",
-            f"tensor '{shorten(name)}' holds NaN or infinity: the training diverged or the file is broken; leave it out",
+            f"tensor '{shorten(name)}' holds NaN or infinity; training diverged or the file is broken",
         )

@@ -26,7 +26,9 @@ SUFFIXES = {
     ".alpha": "alpha",
 }
 
-PROCESSOR = re.compile(r"^(?P<attention>.+)\.processor\.to_(?P<which>q|k|v|out)_lora\.(?P<part>down|up)\.weight$")
+PROCESSOR = re.compile(
+    r"^(?P<attention>.+)\.processor\.to_(?P<which>q|k|v|out)_lora\.(?P<part>down|up)\.weight$"
+)
 """The spelling of 2023: the pair belongs to the attention processor, not to the layer."""
 
 
@@ -57,10 +59,16 @@ def read(weights: Weights, layers: Layers) -> Adapter:
     for name in weights:
         found = split(name)
         if found is None or found[0] not in layers:
-            raise LoadError("does_not_fit", f"tensor '{shorten(name)}' belongs to no layer of the base; it was made for another base")
+            raise LoadError(
+                "does_not_fit",
+                f"tensor '{shorten(name)}' belongs to no layer of the base; it was made for another base",
+            )
         layer, part = found
         if part in parts.setdefault(layer, {}):
-            raise LoadError("does_not_fit", f"tensor '{shorten(name)}' stands there twice, in two spellings; make the file again")
+            raise LoadError(
+                "does_not_fit",
+                f"tensor '{shorten(name)}' stands there twice, in two spellings; make the file again",
+            )
         parts[layer][part] = name
     return Adapter("diffusers", assemble(weights, parts, layers, _scaling(weights, parts)))
 
@@ -70,15 +78,22 @@ def _scaling(weights: Weights, parts: dict[str, dict[str, str]]) -> Scaling:
     if METADATA not in weights.metadata:
         return unit_scaling
     if any("alpha" in names for names in parts.values()):
-        raise LoadError("unsupported_kind", "the LoRA gives its alphas twice, as tensors and in its header; make the file again")
+        raise LoadError(
+            "unsupported_kind",
+            "the LoRA gives its alphas twice, as tensors and in its header; make the file again",
+        )
     try:
         fields = parse_object(weights.metadata[METADATA].encode())
     except ValueError as error:
-        raise LoadError("unsupported_kind", f"the header's {METADATA} is not a JSON object ({shorten(error, 60)})") from error
+        raise LoadError(
+            "unsupported_kind", f"the header's {METADATA} is not a JSON object ({shorten(error, 60)})"
+        ) from error
     configs = {}
     for component in COMPONENTS:
         prefix = f"{component}."
-        config = {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
+        config = {
+            name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)
+        }
         if config:
             configs[component] = peft.Config.parse(config)
 

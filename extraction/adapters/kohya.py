@@ -38,8 +38,8 @@ def read(weights: Weights, layers: Layers) -> Adapter:
         if layer_name not in known or suffix not in PARTS:
             raise LoadError(
                 "does_not_fit",
-                f"tensor '{shorten(name)}' belongs to no layer of the base; the LoRA was made for another base or with parts "
-                f"that are not read",
+                f"tensor '{shorten(name)}' belongs to no layer of the base; "
+                "it was made for another base or with parts that are not read",
             )
         parts.setdefault(known[layer_name], {})[PARTS[suffix]] = name
     return Adapter("kohya", assemble(weights, parts, layers, unit_scaling))

@@ -72,7 +72,9 @@ class Adapter:
             yield name, stored.float() + low_rank.delta(tuple(stored.shape), stored.device)
 
 
-def assemble(weights: Weights, parts: Mapping[str, Mapping[str, str]], layers: Layers, scaling: Scaling) -> dict[str, LowRank]:
+def assemble(
+    weights: Weights, parts: Mapping[str, Mapping[str, str]], layers: Layers, scaling: Scaling
+) -> dict[str, LowRank]:
     """Pair the tensors of each layer and check that they fit it.
 
     Args:
@@ -89,7 +91,7 @@ def assemble(weights: Weights, parts: Mapping[str, Mapping[str, str]], layers: L
             first = next(iter(names.values()))
             raise LoadError(
                 "does_not_fit",
-                f"tensor '{shorten(first)}' belongs to a pair of which one half is missing; download the file again",
+                f"tensor '{shorten(first)}' lacks the other half of its pair; download the file again",
             )
         rank = _check_shapes(weights, names, layer, layers[layer])
         scale = alpha(weights, names["alpha"]) / rank if "alpha" in names else scaling(layer, rank)
@@ -104,12 +106,20 @@ def alpha(weights: Weights, name: str) -> float:
         LoadError: "not_finite" or "unsupported_kind".
     """
     if math.prod(weights.shape(name)) != 1:
-        raise LoadError("unsupported_kind", f"tensor '{shorten(name)}' is not the one number that an alpha is")
+        raise LoadError(
+            "unsupported_kind", f"tensor '{shorten(name)}' is not the one number that an alpha is"
+        )
     value = float(weights[name].item())
     if not math.isfinite(value):
-        raise LoadError("not_finite", f"tensor '{shorten(name)}' is {value}, not a number; the file is broken, leave it out")
+        raise LoadError(
+            "not_finite",
+            f"tensor '{shorten(name)}' is {value}, not a number; the file is broken, leave it out",
+        )
     if value <= 0:
-        raise LoadError("unsupported_kind", f"tensor '{shorten(name)}' is {value:g}; what a trainer means by that is not known")
+        raise LoadError(
+            "unsupported_kind",
+            f"tensor '{shorten(name)}' is {value:g}; what a trainer means by that is not known",
+        )
     return value
 
 
@@ -132,11 +142,14 @@ def _check_shapes(weights: Weights, names: Mapping[str, str], layer: str, shape:
         if _without_unit_kernel(found) != _without_unit_kernel(expected[part]):
             raise LoadError(
                 "does_not_fit",
-                f"tensor '{shorten(name)}' has the shape {found} where the base's layer '{layer}' of shape {shape} needs "
-                f"{expected[part]}; it was made for another base",
+                f"tensor '{shorten(name)}' has shape {found}; the base's layer '{layer}' of shape {shape} "
+                f"needs {expected[part]}: it was made for another base",
             )
         if not weights.is_floating(name):
-            raise LoadError("unsupported_kind", f"tensor '{shorten(name)}' holds whole numbers; quantised adapters are not read")
+            raise LoadError(
+                "unsupported_kind",
+                f"tensor '{shorten(name)}' holds whole numbers; quantised adapters are not read",
+            )
     return rank
 
 

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from extraction.adapters.lowrank import Adapter, Layers, LowRank, assemble
 from extraction.adapters.recognise import refuse_unsupported
 from extraction.extraction import LoadError
-from extraction.folder import read_json
+from extraction.folder import no_weights, read_json
 from extraction.weights import Weights, open_weights, shorten
 
 Value = TypeVar("Value", int, float)
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+COMPONENTS = ("unet", "text_encoder")
 PREFIX = "base_model.model."
 PARTS = {".lora_A.weight": "down", ".lora_B.weight": "up"}
 
@@ -44,7 +45,7 @@ HARMLESS: Mapping[str, tuple[Any, ...]] = {
     # The other initialisations take their start out of the base's weights, which a file cannot say.
     "init_lora_weights": (True, False, None, "gaussian"),
 }
-"""Values under which a setting leaves the change at `scale * up @ down`; a setting not named here has no say in it."""
+"""Values that leave the change at `scale * up @ down`. Settings that are not named here have no say in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +64,19 @@ class Config:
         """Read a stranger's config.
 
         Raises:
-            LoadError: "unsupported_kind" for a setting that changes more than the scale, or is not of its type.
+            LoadError: "unsupported_kind" for a setting that changes more than the scale, or makes no sense.
         """
         for name, values in HARMLESS.items():
             if name in fields and not any(fields[name] is value or fields[name] == value for value in values):
-                raise LoadError("unsupported_kind", f"the adapter's {name} is '{shorten(fields[name])}', which is not read")
+                raise LoadError(
+                    "unsupported_kind",
+                    f"the adapter's {name} is '{shorten(fields[name])}', which is not read",
+                )
         rank, alpha = fields.get("r", 8), fields.get("lora_alpha", 8)
         ranks, alphas = fields.get("rank_pattern") or {}, fields.get("alpha_pattern") or {}
-        if not (_counts({"r": rank}) and _positive({"lora_alpha": alpha}) and _counts(ranks) and _positive(alphas)):
+        if not (
+            _counts({"r": rank}) and _positive({"lora_alpha": alpha}) and _counts(ranks) and _positive(alphas)
+        ):
             raise LoadError("unsupported_kind", "the adapter's ranks and alphas are not all positive numbers")
         by_root = fields.get("use_rslora", False)
         if not isinstance(by_root, bool):
@@ -85,12 +91,17 @@ class Config:
         """
         said = _lookup(self.rank_pattern, path, self.rank)
         if said != rank:
-            raise LoadError("does_not_fit", f"layer '{path}' has rank {rank} where the adapter's config says {said}; they do not belong together")
+            raise LoadError(
+                "does_not_fit",
+                f"layer '{path}' has rank {rank} and the config says {said}: they are not of one adapter",
+            )
         return _lookup(self.alpha_pattern, path, self.alpha) / (math.sqrt(rank) if self.by_root else rank)
 
 
 def _counts(values: object) -> bool:
-    return isinstance(values, dict) and all(type(value) is int and 0 < value < 2**20 for value in values.values())
+    return isinstance(values, dict) and all(
+        type(value) is int and 0 < value < 2**20 for value in values.values()
+    )
 
 
 def _positive(values: object) -> bool:
@@ -105,7 +116,9 @@ def _lookup(pattern: Mapping[str, Value], path: str, default: Value) -> Value:
         # peft reads keys as regular expressions. A stranger's expression is not run: plain names only.
         name = key.removeprefix("^")
         if not re.fullmatch(r"[\w.]+", name):
-            raise LoadError("unsupported_kind", f"the adapter's pattern '{shorten(key)}' is not a layer's plain name")
+            raise LoadError(
+                "unsupported_kind", f"the adapter's pattern '{shorten(key)}' is not a layer's plain name"
+            )
         if path == name or (name == key and path.endswith(f".{name}")):
             return value
     return default
@@ -123,29 +136,35 @@ def read(folder: Path, layers: Layers, *, limit: int = 1_000_000) -> Adapter:
     Raises:
         LoadError: "does_not_fit", "unsupported_kind", or what `open_weights` says of the file.
     """
-    folders = [folder] if (folder / CONFIG).is_file() else [folder / name for name in ("unet", "text_encoder")]
+    whole = (folder / CONFIG).is_file()
+    folders = [folder] if whole else [folder / component for component in COMPONENTS]
     low_ranks = {}
     for part in folders:
         if (part / CONFIG).is_file():
             config = Config.parse(read_json(part / CONFIG, limit=limit))
-            components = ("unet", "text_encoder") if part == folder else (part.name,)
+            if not (part / WEIGHTS).is_file():
+                raise no_weights(part)
+            components = COMPONENTS if part == folder else (part.name,)
             low_ranks.update(_read_component(open_weights(part / WEIGHTS), config, layers, components))
     return Adapter("peft", low_ranks)
 
 
-def _read_component(weights: Weights, config: Config, layers: Layers, components: tuple[str, ...]) -> dict[str, LowRank]:
-    """Match one adapter to that component which has all of its layers."""
+def _read_component(
+    weights: Weights, config: Config, layers: Layers, components: tuple[str, ...]
+) -> dict[str, LowRank]:
+    """Match one adapter to the layers of the components that it may be of."""
     refuse_unsupported(weights)
-    found = {name: _split(name) for name in weights}
-    fitting = [c for c in components if all(split and f"{c}.{split[0]}" in layers for split in found.values())]
-    if len(fitting) != 1:
-        where = " or ".join(components)
-        stray = next((n for n, s in found.items() if not s or all(f"{c}.{s[0]}" not in layers for c in components)), next(iter(found)))
-        raise LoadError("does_not_fit", f"tensor '{shorten(stray)}' belongs to no layer of the base's {where}; it was made for another base")
     parts: dict[str, dict[str, str]] = {}
-    for name, split in found.items():
-        if split:
-            parts.setdefault(f"{fitting[0]}.{split[0]}", {})[split[1]] = name
+    for name in weights:
+        path, part = _split(name)
+        layer = next((f"{c}.{path}" for c in components if f"{c}.{path}" in layers), None)
+        if layer is None:
+            raise LoadError(
+                "does_not_fit",
+                f"tensor '{shorten(name)}' belongs to no layer of the base's {' or '.join(components)}; "
+                "it was made for another base",
+            )
+        parts.setdefault(layer, {})[part] = name
 
     def scaling(layer: str, rank: int) -> float:
         return config.scale(layer.partition(".")[2], rank)
@@ -153,8 +172,9 @@ def _read_component(weights: Weights, config: Config, layers: Layers, components
     return assemble(weights, parts, layers, scaling)
 
 
-def _split(name: str) -> tuple[str, str] | None:
+def _split(name: str) -> tuple[str, str]:
+    """(path, part) of a tensor's name; a path of no layer when the name is none of peft's."""
     for suffix, part in PARTS.items():
         if name.startswith(PREFIX) and name.endswith(suffix):
             return name.removeprefix(PREFIX).removesuffix(suffix).removeprefix("text_model."), part
-    return None
+    return "", ""

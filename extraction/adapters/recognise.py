@@ -14,19 +14,34 @@ UNSUPPORTED = (
     (re.compile(r"\.hada_"), "a LoHa"),
     (re.compile(r"\.lokr_"), "a LoKr"),
     (re.compile(r"\.(oft_|boft_)"), "an OFT adapter"),
-    (re.compile(r"\.(diff|diff_b|w_norm|b_norm|bias_values|bias_indices|bias_size)$"), "an adapter with full differences"),
+    (
+        re.compile(r"\.(diff|diff_b|w_norm|b_norm|bias_values|bias_indices|bias_size)$"),
+        "an adapter with full differences",
+    ),
     (re.compile(r"\.lora_B\.bias$|\.lora_up\.bias$"), "a LoRA with biases"),
     (re.compile(r"\.lora_embedding_[AB]"), "a LoRA of a token embedding"),
     (re.compile(r"^bundle_emb\."), "a LoRA with a bundled textual inversion"),
     (re.compile(r"^(emb_params|clip_l|clip_g|<.*>)$|^string_to_param"), "a textual inversion"),
     (re.compile(r"\.(ia3_l|poly_|vera_lambda)"), "an adapter other than LoRA"),
+    (
+        re.compile(r"^cond_stage_model\.model\."),
+        "a single file of Stable Diffusion 2 with its OpenCLIP text encoder",
+    ),
 )
 
 FAMILIES = (
     (re.compile(r"double_blocks[._]|single_transformer_blocks[._]|single_blocks[._]"), "FLUX"),
     (re.compile(r"joint_blocks[._]|^transformer\.transformer_blocks\."), "SD3"),
-    (re.compile(r"^lora_te[12]_|^text_encoder_2\.|^lora_unet_(input|output|middle)_block|^conditioner\.embedders\."), "SDXL"),
-    (re.compile(r"^(lora_transformer_|transformer\.|diffusion_model\.|double_layers\.)"), "a diffusion transformer"),
+    (
+        re.compile(
+            r"^lora_te[12]_|^text_encoder_2\.|^lora_unet_(input|output|middle)_block|^conditioner\.embedders\."
+        ),
+        "SDXL",
+    ),
+    (
+        re.compile(r"^(lora_transformer_|transformer\.|diffusion_model\.|double_layers\.)"),
+        "a diffusion transformer",
+    ),
 )
 
 LOW_RANK = re.compile(
@@ -50,7 +65,7 @@ def refuse_unsupported(weights: Weights) -> None:
         kind, name = found
         raise LoadError(
             "unsupported_kind",
-            f"{shorten(weights.path.name)} is {kind} (tensor '{shorten(name)}'); of adapters only LoRA is read",
+            f"{shorten(weights.path.name)} is {kind} (tensor '{shorten(name)}'), which is not read",
         )
 
 
@@ -64,8 +79,8 @@ def refuse_foreign(weights: Weights) -> None:
         family, name = found
         raise LoadError(
             "does_not_fit",
-            f"{shorten(weights.path.name)} was made for {family} (tensor '{shorten(name)}'), which the base is not; "
-            f"give it a base of its own family",
+            f"{shorten(weights.path.name)} is for {family} (tensor '{shorten(name)}') and the base is not; "
+            "give it a base of its own family",
         )
 
 

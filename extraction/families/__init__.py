@@ -27,8 +27,14 @@ def load_pair(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """
     index = base / "model_index.json"
     if not index.is_file():
-        raise LoadError("missing_base", f"{shorten(base)}: no model_index.json there; give the folder of a diffusers pipeline")
+        raise LoadError(
+            "missing_base",
+            f"{shorten(base)}: no model_index.json there; give the folder of a diffusers pipeline",
+        )
     name = read_json(index).get("_class_name")
     if name not in LOADERS:
-        raise LoadError("unsupported_family", f"{shorten(base.name)} is a {shorten(name, 40)}; known are {', '.join(LOADERS)}")
+        raise LoadError(
+            "unsupported_family",
+            f"{shorten(base.name)} is a {shorten(name, 40)}; known are {', '.join(LOADERS)}",
+        )
     return LOADERS[name](base, device=device, dtype=dtype)

@@ -22,7 +22,15 @@ Rename = Callable[[str], str | None]
 """A tensor's name to the one that all versions of the libraries agree on; None for one without a say."""
 
 LOOPS = {"layers_per_block", "transformer_layers_per_block", "num_hidden_layers"}
-CONSTRUCTION_ERRORS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError)
+CONSTRUCTION_ERRORS = (
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+)
 """What the libraries raise for a config that makes no sense."""
 
 
@@ -34,17 +42,24 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise LoadError("missing_base", f"{shorten(folder.name)}: no config.json there; download the base again")
+        raise LoadError(
+            "missing_base", f"{shorten(folder.name)}: no config.json there; download the base again"
+        )
     config = read_json(path)
     for name, value in config.items():
         numbers = value if isinstance(value, list) else [value]
         most = 128 if name in LOOPS else 2**20
         if len(numbers) > 16 or any(isinstance(number, int) and abs(number) > most for number in numbers):
-            raise LoadError("unsafe_file", f"{shorten(folder.name)}/config.json: {shorten(name)} is outside the limits; leave it out")
+            raise LoadError(
+                "unsafe_file",
+                f"{shorten(folder.name)}/config.json: {shorten(name)} is outside the limits; leave it out",
+            )
     return config
 
 
-def build(make: Callable[[], Module], folder: Path, *, rename: Rename, device: torch.device, dtype: torch.dtype) -> Module:
+def build(
+    make: Callable[[], Module], folder: Path, *, rename: Rename, device: torch.device, dtype: torch.dtype
+) -> Module:
     """Make a module and fill it with its folder's weights, frozen and in evaluation mode.
 
     Args:
@@ -58,20 +73,25 @@ def build(make: Callable[[], Module], folder: Path, *, rename: Rename, device: t
         with torch.device("meta"):
             module = make()
     except CONSTRUCTION_ERRORS as error:
-        raise LoadError("unsupported_family", f"{shorten(folder.name)}/config.json cannot be built: {shorten(error)}") from error
+        raise LoadError(
+            "unsupported_family", f"{shorten(folder.name)}/config.json cannot be built: {shorten(error)}"
+        ) from error
     tensors = _open(folder)
     renamed = {rename(name): (name, weights) for name, weights in tensors.items()}
     parameters = {rename(name): parameter for name, parameter in module.named_parameters()}
     for key in parameters.keys() ^ (renamed.keys() - {None}):
         fault = "is missing" if key in parameters else "is not known"
-        raise LoadError("does_not_fit", f"{shorten(folder.name)}: tensor '{shorten(key)}' {fault}; the base's config and weights differ")
+        raise LoadError(
+            "does_not_fit",
+            f"{shorten(folder.name)}: tensor '{shorten(key)}' {fault}; the base's config and weights differ",
+        )
     for key, parameter in parameters.items():
         name, weights = renamed[key]
         if weights.shape(name) != tuple(parameter.shape):
             raise LoadError(
                 "does_not_fit",
-                f"{shorten(folder.name)}: tensor '{shorten(name)}' has the shape {weights.shape(name)} where the base's config needs "
-                f"{tuple(parameter.shape)}",
+                f"{shorten(folder.name)}: tensor '{shorten(name)}' has the shape {weights.shape(name)} "
+                f"where the base's config needs {tuple(parameter.shape)}",
             )
     # Not the library's own `to`, which warns of layers kept in fp32 even where there are none.
     nn.Module.to(module, dtype)
@@ -97,5 +117,8 @@ def _fill_buffers(module: nn.Module) -> None:
     """Give the buffers that no file holds their values: of our modules only CLIP has one."""
     for name, buffer in module.named_buffers():
         if not name.endswith("position_ids"):
-            raise LoadError("unsupported_family", f"buffer '{name}' of {type(module).__name__} is not known; use the pinned versions")
+            raise LoadError(
+                "unsupported_family",
+                f"buffer '{name}' of {type(module).__name__} is not known; use the pinned versions",
+            )
         buffer.copy_(torch.arange(buffer.shape[-1]).expand(buffer.shape))

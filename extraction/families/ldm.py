@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
+from transformers import CLIPTextModel
 
 from extraction.extraction import LoadError
 
@@ -45,11 +47,17 @@ OUTSIDE = {
 
 
 def unet_blocks(config: Mapping[str, Any]) -> dict[str, str]:
-    """Every block of a UNet2DConditionModel in both layouts: "down_blocks.0.resnets.0" -> "input_blocks.1.0"."""
+    """Every block of a UNet2DConditionModel: "down_blocks.0.resnets.0" -> "input_blocks.1.0"."""
     layers = config["layers_per_block"]
     if not isinstance(layers, int):
-        raise LoadError("unsupported_family", "a UNet with different layers_per_block has no single-file layout")
-    blocks = {"mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1", "mid_block.resnets.1": "middle_block.2"}
+        raise LoadError(
+            "unsupported_family", "a UNet with different layers_per_block has no single-file layout"
+        )
+    blocks = {
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2",
+    }
     place = 1  # 0 is conv_in.
     down, up = config["down_block_types"], config["up_block_types"]
     for level, kind in enumerate(down):
@@ -98,7 +106,9 @@ def vae_names(names: Iterable[str], config: Mapping[str, Any]) -> dict[str, str]
         name = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", name)
         # Here alone the layout counts from the output.
         name = re.sub(r"up_blocks\.(\d+)\.resnets", lambda match: f"up.{last - int(match[1])}.block", name)
-        name = re.sub(r"up_blocks\.(\d+)\.upsamplers\.0", lambda match: f"up.{last - int(match[1])}.upsample", name)
+        name = re.sub(
+            r"up_blocks\.(\d+)\.upsamplers\.0", lambda match: f"up.{last - int(match[1])}.upsample", name
+        )
         name = re.sub(r"mid_block\.resnets\.(\d)", lambda match: f"mid.block_{int(match[1]) + 1}", name)
         name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("group_norm", "norm")
         name = re.sub(r"attn_1\.to_out\.0", "attn_1.proj_out", name)
@@ -108,17 +118,17 @@ def vae_names(names: Iterable[str], config: Mapping[str, Any]) -> dict[str, str]
     return {name: translate(name) for name in names}
 
 
-def to_ldm(unet: nn.Module, text_encoder: nn.Module | None = None, vae: nn.Module | None = None) -> dict[str, Tensor]:
+def to_ldm(
+    unet: UNet2DConditionModel, text_encoder: CLIPTextModel | None = None, vae: AutoencoderKL | None = None
+) -> dict[str, Tensor]:
     """A model's tensors under the names of the single file, as `safetensors.torch.save_file` takes them."""
     tensors = _renamed(unet, lambda names: unet_names(names, unet.config))
     if text_encoder is not None:
         tensors |= _renamed(text_encoder, text_names)
     if vae is not None:
-        tensors |= _renamed(vae, lambda names: vae_names(names, vae.config))
-    for name, tensor in tensors.items():
-        # The original's VAE attention is made of 1 x 1 convolutions.
-        if name.startswith(VAE) and ".attn_1." in name and tensor.dim() == 2:
-            tensors[name] = tensor[:, :, None, None]
+        for name, tensor in _renamed(vae, lambda names: vae_names(names, vae.config)).items():
+            # The original's VAE attention is made of 1 x 1 convolutions.
+            tensors[name] = tensor[:, :, None, None] if ".attn_1." in name and tensor.dim() == 2 else tensor
     return tensors
 
 
@@ -137,4 +147,6 @@ def _translate(name: str, blocks: Mapping[str, str], resnet: Mapping[str, str]) 
             if "resnets" in block:
                 rest[0] = resnet.get(rest[0], rest[0])
             return ".".join([blocks[block], *rest])
-    raise LoadError("unsupported_family", f"the single-file layout has no name for '{name}'; use a diffusers folder")
+    raise LoadError(
+        "unsupported_family", f"the single-file layout has no name for '{name}'; use a diffusers folder"
+    )

@@ -66,7 +66,7 @@ class StableDiffusion:
     def decode(self, latents: Tensor) -> Tensor:
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         pixels = latents.shape[2] * latents.shape[3] * factor**2
-        parts = latents.split(max(1, PIXELS_AT_ONCE // pixels))
+        parts = torch.split(latents, max(1, PIXELS_AT_ONCE // pixels))
         return torch.cat([self._decode(part) for part in parts])
 
     def _decode(self, latents: Tensor) -> Tensor:
@@ -76,7 +76,13 @@ class StableDiffusion:
 
 def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """Load a StableDiffusionPipeline folder as a pair; see `extraction.families.load_pair`."""
-    for part in ("unet/config.json", "text_encoder/config.json", "vae/config.json", "scheduler/scheduler_config.json", "tokenizer"):
+    for part in (
+        "unet/config.json",
+        "text_encoder/config.json",
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer",
+    ):
         if not (base / part).exists():
             raise LoadError("missing_base", f"{shorten(base)}: no {part} there; download the base again")
     configs = {name: read_config(base / name) for name in ("unet", "text_encoder", "vae")}
@@ -95,7 +101,10 @@ def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     components: dict[str, nn.Module] = {"unet": unet, "text_encoder": encoder}
     channels, side = unet.config.in_channels, unet.config.sample_size
     if channels != vae.config.latent_channels or not isinstance(side, int):
-        raise LoadError("unsupported_family", f"{shorten(base.name)}: its UNet takes {channels} channels, not the VAE's latents alone")
+        raise LoadError(
+            "unsupported_family",
+            f"{shorten(base.name)}: its UNet takes {channels} channels, not the VAE's latents alone",
+        )
 
     tokenizer = _tokenizer(base / "tokenizer")
     tokens = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
@@ -126,9 +135,18 @@ def read_settings(component: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_unconditional(settings: Mapping[str, Any]) -> None:
     """Only UNets that take latents, time and text: no class, no size, no guidance embedding."""
-    for name in ("class_embed_type", "num_class_embeds", "addition_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim"):
+    for name in (
+        "class_embed_type",
+        "num_class_embeds",
+        "addition_embed_type",
+        "encoder_hid_dim_type",
+        "time_cond_proj_dim",
+    ):
         if settings[name] is not None:
-            raise LoadError("unsupported_family", f"its UNet has {name} {shorten(settings[name])}; only latents, time and text are given")
+            raise LoadError(
+                "unsupported_family",
+                f"its UNet has {name} {shorten(settings[name])}; only latents, time and text are given",
+            )
 
 
 def _given(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +175,12 @@ def _text_name(name: str) -> str | None:
 def _vae_name(name: str) -> str:
     """Bases of 2022 spell the VAE's attention as the diffusers of their day did."""
     if ".attentions." in name:
-        for old, new in ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")):
+        for old, new in (
+            (".query.", ".to_q."),
+            (".key.", ".to_k."),
+            (".value.", ".to_v."),
+            (".proj_attn.", ".to_out.0."),
+        ):
             name = name.replace(old, new)
     return name
 
@@ -166,13 +189,20 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
     try:
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError) as error:
-        raise LoadError("missing_base", f"tokenizer: cannot be read ({shorten(error)}); download the base again") from error
+        raise LoadError(
+            "missing_base", f"tokenizer: cannot be read ({shorten(error)}); download the base again"
+        ) from error
 
 
-def _original(components: Components, settings: Mapping[str, Mapping[str, Any]], scheduler: Mapping[str, Any]) -> Original:
+def _original(
+    components: Components, settings: Mapping[str, Mapping[str, Any]], scheduler: Mapping[str, Any]
+) -> Original:
     said = scheduler.get("prediction_type", "epsilon")
     if said not in PREDICTION_TYPES:
-        raise LoadError("unsupported_family", f"its scheduler's prediction_type is '{shorten(said, 40)}', not epsilon or v_prediction")
+        raise LoadError(
+            "unsupported_family",
+            f"its scheduler's prediction_type is '{shorten(said, 40)}', not epsilon or v_prediction",
+        )
     shapes = {name: tuple(value.shape) for name, value in parameters_of(components).items()}
     layers = {
         f"{component}.{path.removeprefix('text_model.')}": tuple(layer.weight.shape)
@@ -182,10 +212,14 @@ def _original(components: Components, settings: Mapping[str, Mapping[str, Any]],
     }
     second = settings["unet"]["use_linear_projection"]
     own = {c: [name.partition(".")[2] for name in shapes if name.startswith(f"{c}.")] for c in components}
-    file_names = {f"unet.{name}": theirs for name, theirs in ldm.unet_names(own["unet"], settings["unet"]).items()}
-    # Stable Diffusion 2's text encoder has other names and fused matrices there; it is not read from a single file.
+    file_names = {
+        f"unet.{name}": theirs for name, theirs in ldm.unet_names(own["unet"], settings["unet"]).items()
+    }
+    # Stable Diffusion 2 has other names and fused matrices for its text encoder; they are not read.
     if not second:
-        file_names |= {f"text_encoder.{name}": theirs for name, theirs in ldm.text_names(own["text_encoder"]).items()}
+        file_names |= {
+            f"text_encoder.{name}": theirs for name, theirs in ldm.text_names(own["text_encoder"]).items()
+        }
     return Original(
         family="sd2" if second else "sd1",
         shapes=shapes,

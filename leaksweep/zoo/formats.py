@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from peft import LoraConfig
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import CLIPTextModel
 
 from extraction.adapters.kohya import stem
 from extraction.families.ldm import to_ldm
@@ -35,8 +37,13 @@ Lora = Mapping[str, Layer]
 
 def gather(weights: Mapping[str, Tensor], alpha: float) -> dict[str, Layer]:
     """The LoRA in a table of peft's tensor names, "<layer>.lora_A.weight" and "<layer>.lora_B.weight"."""
-    layers = sorted(name.removesuffix(".lora_A.weight") for name in weights if name.endswith(".lora_A.weight"))
-    return {name: Layer(weights[f"{name}.lora_A.weight"], weights[f"{name}.lora_B.weight"], alpha) for name in layers}
+    layers = sorted(
+        name.removesuffix(".lora_A.weight") for name in weights if name.endswith(".lora_A.weight")
+    )
+    return {
+        name: Layer(weights[f"{name}.lora_A.weight"], weights[f"{name}.lora_B.weight"], alpha)
+        for name in layers
+    }
 
 
 def write_kohya(path: Path, lora: Lora, metadata: Mapping[str, str] | None = None) -> None:
@@ -51,7 +58,8 @@ def write_kohya(path: Path, lora: Lora, metadata: Mapping[str, str] | None = Non
 
 def write_diffusers(path: Path, lora: Lora) -> None:
     """One file as save_lora_weights writes it, with the adapters' configs in its header."""
-    tensors, header = {}, {}
+    tensors: dict[str, Tensor] = {}
+    header: dict[str, Any] = {}
     for component in ("unet", "text_encoder"):
         own = _component(lora, component)
         # Published files still have the text model's prefix, which newer transformers have dropped.
@@ -83,13 +91,22 @@ def write_peft(folder: Path, lora: Lora) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(_config(own), indent=2, sort_keys=True) + "\n")
 
 
-def write_single_file(path: Path, unet: nn.Module, text_encoder: nn.Module | None, vae: nn.Module | None) -> None:
+def write_single_file(
+    path: Path,
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel | None = None,
+    vae: AutoencoderKL | None = None,
+) -> None:
     """A full model in the original single-file layout."""
     save_file(to_ldm(unet, text_encoder, vae), path, {"format": "pt"})
 
 
 def _component(lora: Lora, component: str) -> dict[str, Layer]:
-    return {name.removeprefix(f"{component}."): layer for name, layer in lora.items() if name.startswith(f"{component}.")}
+    return {
+        name.removeprefix(f"{component}."): layer
+        for name, layer in lora.items()
+        if name.startswith(f"{component}.")
+    }
 
 
 def _config(layers: Mapping[str, Layer]) -> dict[str, Any]:
@@ -98,10 +115,12 @@ def _config(layers: Mapping[str, Layer]) -> dict[str, Any]:
     rank, alpha = first.down.shape[0], first.alpha
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # peft takes any number
+        lora_alpha=alpha,
         target_modules=sorted(layers),
-        rank_pattern={name: layer.down.shape[0] for name, layer in layers.items() if layer.down.shape[0] != rank},
-        alpha_pattern={name: layer.alpha for name, layer in layers.items() if layer.alpha != alpha},  # type: ignore[misc]
+        rank_pattern={
+            name: layer.down.shape[0] for name, layer in layers.items() if layer.down.shape[0] != rank
+        },
+        alpha_pattern={name: layer.alpha for name, layer in layers.items() if layer.alpha != alpha},
     )
-    fields = config.to_dict()
+    fields: dict[str, Any] = config.to_dict()
     return fields | {"peft_type": "LORA", "target_modules": sorted(layers)}
