@@ -33,7 +33,7 @@ class PdqState(StrEnum):
 
     HASHED = "hashed"
     FLAT = "too flat"
-    """Too few or too many bits are set: a plain picture, which would match every other plain one."""
+    """Quality 0, or nearly all bits alike: a plain picture, which would match other plain ones."""
     NOT_INSTALLED = "not installed"
     UNREADABLE = "unreadable"
 
@@ -87,7 +87,7 @@ class Hasher:
             return None, None, PdqState.NOT_INSTALLED
         bits, quality = self._pdq(np.ascontiguousarray(image))
         code = np.packbits(bits).tobytes()
-        if not plausible(code):
+        if quality == 0 or not plausible(code):
             return None, quality, PdqState.FLAT
         return code, quality, PdqState.HASHED
 

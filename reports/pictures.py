@@ -117,7 +117,8 @@ def references(
                 yield Rejected(ref_id, str(error))
             else:
                 pictures += ((ref_id, view, part) for view, part in views(image))
-        yield from _described(set_name, pictures, hasher, describe)
+        if pictures:
+            yield from _described(set_name, pictures, hasher, describe)
 
 
 def _described(

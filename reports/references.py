@@ -10,15 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock
-
 from reports.finding import Reference, ReportError
 from reports.hash_lists import HashList, read_hash_list
 from reports.hashes import Hasher, open_hasher
 from reports.index import ReferenceIndex, build_index
 from reports.pictures import Rejected, picture_files, references
 from reports.reference_rows import DESCRIPTORS, REFERENCES, SETS, ReferenceSet, descriptor_rows, hash_rows
-from reports.tables import connect, hold, open_table, rewrite
+from reports.tables import connect, hold, lock_of, open_table, rewrite
 
 if TYPE_CHECKING:
     from extraction.descriptors import Descriptor
@@ -44,7 +42,7 @@ class References:
         self.path = path
         self._hasher = hasher or open_hasher()
         self._store = connect(path)
-        self._lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
+        self._lock = lock_of(path, "references")
         open_table(self._store, "reference_sets", SETS)
         open_table(self._store, "references", REFERENCES)
         open_table(self._store, "reference_descriptors", DESCRIPTORS)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from filelock import FileLock
 
 from reports.finding import Finding, FindingState, Match, Severity
 from reports.findings import Judged
 from reports.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
-from reports.tables import connect, hold, open_table, replace, schema
+from reports.tables import connect, hold, lock_of, open_table, replace, schema
 
 _MATCH = (
     pa.field("extraction_id", pa.string()),
@@ -126,7 +125,7 @@ class FindingStore:
         """
         self.path = path
         self._store = connect(path)
-        self._lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
+        self._lock = lock_of(path, "findings")
         for name, columns in (
             ("hashes", _HASHES),
             ("matches", _MATCHES),

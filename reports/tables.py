@@ -45,7 +45,11 @@ def open_table(store: lancedb.DBConnection, name: str, columns: pa.Schema) -> Ta
     Raises:
         ReportError: the table was made by a newer version of leaksweep, or is another table.
     """
-    table = store.create_table(name, schema=columns, exist_ok=True)
+    try:
+        table = store.open_table(name)
+    except ValueError:
+        # There is none. Asked to make one "if missing", Lance refuses an older one with words of its own.
+        table = store.create_table(name, schema=columns, exist_ok=True)
     found = int((table.schema.metadata or {}).get(_VERSION_KEY.encode(), b"0"))
     if found > SCHEMA_VERSION:
         raise ReportError(
@@ -76,6 +80,11 @@ def replace(store: lancedb.DBConnection, name: str, rows: pa.Table) -> None:
     table = store.create_table(name, data=rows, schema=rows.schema, mode="overwrite")
     # Readers may still hold an old version, so the last hour's stay.
     table.optimize(cleanup_older_than=timedelta(hours=1))
+
+
+def lock_of(path: Path, name: str) -> FileLock:
+    """Return the lock of one of the stores that may share a folder."""
+    return FileLock(path.with_name(f"{path.name}.{name}.lock"), blocking=False)
 
 
 def hold(lock: FileLock, path: Path) -> AbstractContextManager[object]:
