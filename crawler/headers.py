@@ -31,6 +31,9 @@ BITS = {
 """Bits of an element, by dtype."""
 
 
+_OTHERS = {b"<": "a web page", b"PK\x03\x04": "a pickle in a zip", b"\x80": "a pickle"}
+
+
 class HeaderError(CrawlError):
     """A file is no safetensors file, or one whose header is outside the limits."""
 
@@ -58,19 +61,16 @@ class Header:
 
 
 def header_length(data: bytes) -> int:
-    """Bytes of the JSON, from a file's first eight bytes.
+    """Bytes of the JSON, from a file's first nine bytes.
 
     Raises:
         HeaderError: the file is something else (reason NOT_WEIGHTS), or the length is over the limit.
     """
-    if data[:1] == b"<" or data[:4] == b"PK\x03\x04" or data[:1] == b"\x80":
-        what = "a web page" if data[:1] == b"<" else "a pickle"
-        raise HeaderError(f"this is {what}, no safetensors file", SkipReason.NOT_WEIGHTS)
-    if len(data) < 8:
-        raise HeaderError(f"only {len(data)} bytes: no safetensors file", SkipReason.NOT_WEIGHTS)
+    # The length may begin with any byte: only what follows it tells a safetensors file from others.
+    if data[8:9] != b"{":
+        what = next((what for start, what in _OTHERS.items() if data.startswith(start)), "something else")
+        raise HeaderError(f"no safetensors file but {what}", SkipReason.NOT_WEIGHTS)
     length = int.from_bytes(data[:8], "little")
-    if data[8:9] not in (b"{", b""):
-        raise HeaderError("no JSON after the length: no safetensors file", SkipReason.NOT_WEIGHTS)
     if not 2 <= length <= MAX_HEADER:
         raise HeaderError(f"the header has {length} bytes; between 2 and {MAX_HEADER} are allowed")
     return length

@@ -70,6 +70,10 @@ class Repositories:
 
     def _single(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
         """Decide kind and family; the header is read only where the listing does not tell enough."""
+        digest = candidate.files[0].sha256
+        if digest and families.base_of_digest(digest, {}):
+            detail = "a base model itself, by its digest"
+            return listed.skip(SkipReason.SAME_AS_BASE, detail, path=candidate.path, kind=Kind.FULL)
         facts = None
         enough = candidate.kind and listed.prompts and any(claim.repo for claim in listed.claims)
         if self._settings.read_headers and not enough:

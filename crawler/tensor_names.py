@@ -10,27 +10,18 @@ from crawler.families import UNKNOWN
 from crawler.headers import TensorInfo
 
 _ADAPTERS = {
-    "lora_down.weight": "lora",
-    "lora_up.weight": "lora",
-    "lora_a.weight": "lora",
-    "lora_b.weight": "lora",
-    "lora.down.weight": "lora",
-    "lora.up.weight": "lora",
-    "lora_linear_layer.down.weight": "lora",
-    "hada_w1_a": "loha",
-    "lokr_w1": "lokr",
-    "lokr_w1_a": "lokr",
-    "lokr_w2": "lokr",
-    "oft_diag": "oft",
-    "oft_blocks": "oft",
-    "oft_r.weight": "oft",
-    "diff": "full difference",
-    "dora_scale": "dora",
-    "lora_magnitude_vector": "dora",
-    "lora_magnitude_vector.weight": "dora",
+    "oft": re.compile(r"\.oft_\w+(\.\w+)?$"),
+    "lokr": re.compile(r"\.lokr_\w+$"),
+    "loha": re.compile(r"\.hada_\w+$"),
+    "dora": re.compile(r"\.(dora_scale|lora_magnitude_vector(\.\w+)*)$"),
+    "lora": re.compile(
+        r"\.lora_(down|up|mid|[AB])(\.\w+)?\.weight$|[._]lora\d?(_linear_layer)?\.(down|up)\.weight$"
+    ),
+    "full difference": re.compile(r"\.diff(_b)?$"),
 }
-_XLABS = re.compile(r"\.processor\.\w+_lora\d\.(down|up)\.weight$")
-_CROSS_ATTENTION_KEY = re.compile(r"attn2[._]to_k\b|attn2_to_k\.")
+"""Endings of adapters' tensors: kohya's, diffusers' old and new ones, peft's, XLabs', LyCORIS'."""
+_INPUT_SIDE = re.compile(r"(lora_A(\.\w+)?|down)\.weight$")
+_CROSS_ATTENTION_KEY = re.compile(r"attn2[._]to_k(\.|_lora)")
 _WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Width of the text encoder's states, which is the input width of the cross-attention keys."""
 _MARKS = (
@@ -49,12 +40,9 @@ def kind_name(tensors: Mapping[str, object]) -> str:
 
     DoRA, LoHa and LoKr count as soon as one layer has them, because a LoRA loader would leave that layer out.
     """
-    found = {_suffix_kind(name) for name in tensors} - {None}
-    for special in ("oft", "lokr", "loha", "dora", "lora"):
-        if special in found:
-            return special
-    if "full difference" in found:
-        return "full difference"
+    for adapter, ending in _ADAPTERS.items():
+        if any(map(ending.search, tensors)):
+            return adapter
     if _is_full(tensors):
         return Kind.FULL.value
     if _is_embedding(tensors):
@@ -88,21 +76,18 @@ def family_of(tensors: Mapping[str, TensorInfo]) -> str | None:
 def _adapted(tensors: Mapping[str, object]) -> Iterator[str]:
     """Names of adapters' tensors in attention and feed-forward layers, which every denoiser has."""
     layers = re.compile(r"attn|attention|mlp|ff[._]|_proj")
-    return (name for name in tensors if _suffix_kind(name) and layers.search(name))
+    return (name for name in tensors if _is_adapter(name) and layers.search(name))
 
 
-def _suffix_kind(name: str) -> str | None:
-    if _XLABS.search(name):
-        return "lora"
-    parts = name.lower().split(".")
-    return next((kind for n in (3, 2, 1) if (kind := _ADAPTERS.get(".".join(parts[-n:])))), None)
+def _is_adapter(name: str) -> bool:
+    return any(ending.search(name) for ending in _ADAPTERS.values())
 
 
 def _takes_text(name: str, tensor: TensorInfo) -> bool:
     """Whether the tensor is the input side of a cross-attention key: of an adapter, or of a whole model."""
     if not _CROSS_ATTENTION_KEY.search(name) or len(tensor.shape) < 2:
         return False
-    return _suffix_kind(name) is None or bool(re.search(r"down\.weight$|lora_A\.\w*\.?weight$", name))
+    return not _is_adapter(name) or bool(_INPUT_SIDE.search(name))
 
 
 def _is_full(tensors: Mapping[str, object]) -> bool:

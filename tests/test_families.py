@@ -1,0 +1,117 @@
+"""Families: every hub's and tool's words for a model lead to one name, and only to one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from crawler import families
+from crawler.families import FAMILIES
+
+
+def test_only_the_first_two_families_are_scannable() -> None:
+    assert [family.name for family in FAMILIES if families.scannable(family.name)] == ["sd1", "sd2"]
+    assert not families.scannable(families.UNKNOWN)
+    assert not families.scannable(None)
+
+
+def test_no_word_belongs_to_two_families() -> None:
+    for column in ("bases", "labels", "pipelines", "kohya", "modelspec", "onetrainer"):
+        words = Counter(word for family in FAMILIES for word in getattr(family, column) or ())
+        assert [word for word, count in words.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("label", "family"),
+    [
+        ("SD 1.5", "sd1"),
+        ("SD 1.5 LCM", "sd1"),
+        ("SD 2.1 768", "sd2"),
+        ("Pony", "sdxl"),
+        ("Illustrious", "sdxl"),
+        ("Flux.1 D", "flux"),
+        ("Something New", families.UNKNOWN),
+    ],
+)
+def test_civitai_labels(label: str, family: str) -> None:
+    assert families.family_of_label(label) == family
+
+
+def test_a_label_without_a_certain_base_names_none() -> None:
+    assert families.base_of_label("SD 1.5", {}) == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    assert families.base_of_label("Pony", {}) is None
+    assert families.base_of_label("Something New", {}) is None
+
+
+def test_the_operators_bases_come_first_and_leave_the_family_alone() -> None:
+    bases = {"SD 1.5": "zoo/tiny-base", "a" * 64: "zoo/tiny-base"}
+    assert families.base_of_label("SD 1.5", bases) == "zoo/tiny-base"
+    assert families.family_of_label("SD 1.5") == "sd1"
+    assert families.base_of_digest("a" * 64, bases) == "zoo/tiny-base"
+
+
+@pytest.mark.parametrize(
+    ("version", "family"),
+    [
+        ("sd_v1", "sd1"),
+        ("sd_v2_v", "sd2"),
+        ("sdxl_base_v1-0", "sdxl"),
+        ("sd3-m", "sd3"),
+        ("flux1", "flux"),
+        ("flux2", "flux2"),
+        ("zimage", "z-image"),
+        ("hunyuan-image-2.1", None),
+        ("", None),
+    ],
+)
+def test_kohya_versions_match_by_their_longest_beginning(version: str, family: str | None) -> None:
+    assert families.family_of_kohya(version) == family
+
+
+def test_modelspec_and_onetrainer() -> None:
+    assert families.family_of_modelspec("stable-diffusion-v1/lora") == "sd1"
+    assert families.family_of_modelspec("stable-diffusion-v2-768-v") == "sd2"
+    assert families.family_of_modelspec("stable-diffusion-xl-v1-base/lora") == "sdxl"
+    assert families.family_of_modelspec("Flux.1-dev/lora") == "flux"
+    assert families.family_of_onetrainer("STABLE_DIFFUSION_XL_10_BASE") == "sdxl"
+    assert families.family_of_onetrainer("STABLE_DIFFUSION_15_INPAINTING") is None
+
+
+def test_the_unet_tells_sd1_from_sd2() -> None:
+    assert families.family_of_pipeline("StableDiffusionPipeline") is None
+    assert families.family_of_unet({"cross_attention_dim": 768}) == "sd1"
+    assert families.family_of_unet({"cross_attention_dim": 1024, "use_linear_projection": True}) == "sd2"
+    assert families.family_of_unet({"cross_attention_dim": 64}) == "sd1"
+
+
+@pytest.mark.parametrize(
+    ("text", "repo"),
+    [
+        ("runwayml/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
+        ("https://huggingface.co/a/b", "a/b"),
+        ("https://huggingface.co/a/b/tree/main", "a/b"),
+        ("hf.co/a/b/", "a/b"),
+        ("/home/me/models/base", None),
+        ("models/base.safetensors", None),
+        ("./a/b", None),
+        ("../b", None),
+        ("stable diffusion", None),
+        ("gpt2", None),
+        ("a/b\n", "a/b"),
+        ("a/b?token=x", None),
+        (None, None),
+        (["a/b"], None),
+    ],
+)
+def test_repository_names_are_told_from_paths_and_prose(text: object, repo: str | None) -> None:
+    assert families.repo_name(text) == repo
+
+
+def test_published_files_are_known_by_name_and_digest() -> None:
+    digest = "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa"
+    assert families.base_of_file_name("C:\\models\\v1-5-pruned-emaonly.ckpt") == families.base_of_digest(
+        digest, {}
+    )
+    assert families.base_of_file_name("v1-5-pruned-emaonly-mine.ckpt") is None
+    assert families.family_of_repo("RunwayML/Stable-Diffusion-v1-5") == "sd1"
