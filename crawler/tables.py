@@ -154,4 +154,9 @@ def upsert(
     keys = [column.name for column in table.primary_key.columns]
     statement = dialect.insert(table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in (*keys, *keep)}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+    # A table of keys alone has nothing to replace.
+    if changed:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing()
+    connection.execute(statement, list(rows))
