@@ -1,0 +1,222 @@
+"""Real recorded answers and headers of both hubs, parsed; the folder is not part of this repository.
+
+LEAKSWEEP_HUB_SAMPLES=.../hub-samples pytest -m samples tests/test_hub_samples.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler import training_metadata as metadata
+from crawler.checkpoint import Checkpoint, Kind, RemoteFile, Skip, SkipReason
+from crawler.civitai_rows import read_model
+from crawler.diffusers_folder import folder_files
+from crawler.headers import TensorInfo
+from crawler.huggingface_rows import Listed, candidates, pipeline_class, read_row
+from crawler.settings import CrawlerSettings
+from crawler.tensor_names import family_of, kind_name
+
+pytestmark = pytest.mark.samples
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SITE = "https://civitai.com"
+
+
+@pytest.fixture
+def samples() -> Path:
+    folder = os.environ.get("LEAKSWEEP_HUB_SAMPLES")
+    if not folder:
+        pytest.fail("set LEAKSWEEP_HUB_SAMPLES to the folder of the samples")
+    return Path(folder)
+
+
+def load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def civitai(path: Path) -> list[Checkpoint | Skip]:
+    content = load(path)
+    models = content.get("items") or [content]
+    return [row for model in models for row in read_model(model, CrawlerSettings(), SITE, NOW)]
+
+
+def test_every_civitai_item_becomes_rows(samples: Path) -> None:
+    files = sorted((samples / "civitai").glob("*-list-item-*.json")) + sorted(
+        (samples / "civitai").glob("*page*")
+    )
+    assert len(files) == 14
+    rows = {file.name: civitai(file) for file in files}
+    assert all(rows.values())
+    found = [row for some in rows.values() for row in some]
+    assert not [row for row in found if isinstance(row, Skip) and row.reason is SkipReason.MALFORMED]
+    for row in found:
+        if isinstance(row, Checkpoint):
+            (file,) = row.files
+            assert file.url.startswith(f"{SITE}/api/download/models/{row.revision}?fileId=")
+            assert file.path.endswith(".safetensors")
+            assert file.size
+            assert file.size > 30_000_000
+            assert file.sha256
+            assert len(file.sha256) == 64
+            assert row.family == "sd1"
+            assert row.base
+            assert row.base.repo == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("2023-list-item-aesthetic-gradient-no-versions", [SkipReason.NO_WEIGHTS]),
+        ("2023-list-item-checkpoint-archived", [SkipReason.ARCHIVED] * 3),
+        ("2023-list-item-checkpoint-pickle-danger", [SkipReason.PICKLE_ONLY]),
+        ("2023-list-item-checkpoint-poi-true", [SkipReason.UNREACHABLE]),
+        ("2023-list-item-checkpoint-training-data-size0", [SkipReason.PICKLE_ONLY] * 2),
+        ("2023-list-item-lora-taken-down", [SkipReason.TAKEN_DOWN] * 2),
+        ("2023-list-item-hypernetwork-plain", [SkipReason.UNSUPPORTED_KIND]),
+        ("2023-list-item-textualinversion-plain", [SkipReason.UNSUPPORTED_KIND]),
+        ("2026-08-models-page-krea2", [SkipReason.UNSUPPORTED_FAMILY]),
+    ],
+)
+def test_civitai_skips(samples: Path, name: str, reasons: list[SkipReason]) -> None:
+    rows = civitai(samples / "civitai" / f"{name}.json")
+    assert [row.reason for row in rows if isinstance(row, Skip)] == reasons
+    assert len(rows) == len(reasons)
+
+
+def test_the_primary_of_two_builds_with_one_name(samples: Path) -> None:
+    version = load(samples / "civitai/2026-version-501240-two-builds-one-name.json")
+    model = {"id": version["modelId"], **version["model"], "modelVersions": [version]}
+    (row,) = read_model(model, CrawlerSettings(), SITE, NOW)
+    assert isinstance(row, Checkpoint)
+    assert row.files[0].url == f"{SITE}/api/download/models/501240?fileId=418901"
+    assert row.files[0].sha256 == "f47e942ad4c30d863ad7f53cb60145ffcd2118845dfa705ce8bd6b42e90c4a13"
+    assert row.files[0].size == 2_132_625_894
+
+
+def test_a_version_of_2023(samples: Path) -> None:
+    version = load(samples / "civitai/2023-12-model-version-242807.json")
+    (row,) = read_model({"id": 1, "type": "LORA", "modelVersions": [version]}, CrawlerSettings(), SITE, NOW)
+    assert isinstance(row, Skip)
+    assert (row.reason, row.family) == (SkipReason.UNSUPPORTED_FAMILY, "sdxl")
+
+
+def test_trigger_words_and_inpainting(samples: Path) -> None:
+    first, second = civitai(samples / "civitai/2025-models-page-lora.json")
+    assert isinstance(first, Checkpoint)
+    assert isinstance(second, Checkpoint)
+    assert [prompt.text for prompt in second.prompts] == ["vsk, vskdress", "vsk", "vskdress"]
+    page = civitai(samples / "civitai/2024-models-page-checkpoints.json")
+    inpainting = [row.revision for row in page if isinstance(row, Skip) and "Inpainting" in row.detail]
+    assert inpainting == ["221343", "120702"]
+
+
+def test_hub_rows_without_expand_have_no_revision(samples: Path) -> None:
+    rows = [read_row(row, ()) for row in load(samples / "hf/2026-08-models-list-default.json")]
+    assert len(rows) == 6
+    assert {row.reason for row in rows if isinstance(row, Skip)} == {SkipReason.UNREACHABLE}
+
+
+def test_flux_is_named_even_where_gated_was_not_expanded(samples: Path) -> None:
+    _, flux = load(samples / "hf/2026-08-models-list-expand-author.json")
+    files = [{"rfilename": "flux1-dev.safetensors"}]
+    row = read_row({**flux, "sha": "0" * 40, "siblings": files}, ())
+    assert isinstance(row, Skip)
+    assert (row.reason, row.family) == (SkipReason.UNSUPPORTED_FAMILY, "flux")
+
+
+def test_model_info_of_stable_diffusion(samples: Path) -> None:
+    body = load(samples / "hf/2025-01-model-info-stable-diffusion-2-1.json")["body"]
+    row = read_row(body, ())
+    assert isinstance(row, Listed)
+    assert (row.repo, row.pipeline, row.claims) == (
+        "stabilityai/stable-diffusion-2-1",
+        "StableDiffusionPipeline",
+        (),
+    )
+    files = {
+        file["rfilename"]: RemoteFile(path=file["rfilename"], url="", size=1, sha256=None)
+        for file in body["siblings"]
+    }
+    needed = folder_files(files)
+    assert not isinstance(needed, SkipReason)
+    paths = {file.path for file in needed}
+    assert {"unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"} <= paths
+    assert not [path for path in paths if "fp16" in path or path.endswith((".bin", ".ckpt"))]
+    expanded = load(samples / "hf/2026-10-model-info-expand-sd15.json")["body"]
+    assert pipeline_class(expanded) == "StableDiffusionPipeline"
+
+
+def test_the_sizes_of_sdxl_turbo(samples: Path) -> None:
+    info = load(samples / "hf/2023-12-model-info-blobs-sdxl-turbo.json")
+    row = read_row(info, ())
+    assert isinstance(row, Skip)
+    assert (row.reason, row.family) == (SkipReason.UNSUPPORTED_FAMILY, "sdxl")
+    plain = read_row({**info, "tags": [], "config": {}}, ())
+    assert isinstance(plain, Listed)
+    files = {
+        file["rfilename"]: RemoteFile(
+            path=file["rfilename"], url="", size=file["size"], sha256=file.get("lfs", {}).get("sha256")
+        )
+        for file in info["siblings"]
+    }
+    found = list(candidates(plain, files, 10**12))
+    assert [one.path for one in found] == [""], "the single files beside the folder are copies of it"
+
+
+def test_every_header_tells_what_is_known_of_it(samples: Path) -> None:
+    folder = samples / "headers"
+    captions = load(folder / "kohya-sd15-whole-captions.json")
+    assert metadata.training(captions).images == 110
+    assert metadata.training(captions).steps == 5500
+    assert metadata.family(captions) == "sd1"
+    assert metadata.prompts(captions)[0].text == "a woman with long hair standing on a beach"
+    digest = metadata.base_digest(captions)
+    assert digest
+    assert digest.startswith("045c5e44")
+    onsite = load(folder / "kohya-sdxl-civitai-onsite-trained.json")
+    assert metadata.family(onsite) == "sdxl"
+    assert metadata.training(onsite).images == 102
+    assert metadata.training(onsite).steps == 444
+    assert metadata.prompts(onsite)[0].text.startswith("1girl")
+    spaced = load(folder / "kohya-tags-with-leading-space.json")
+    assert [prompt.text for prompt in metadata.prompts(spaced)] == ["subject, black hair"]
+    onetrainer = load(folder / "onetrainer-sdxl-vpred-dora.json")
+    assert metadata.family(onetrainer) == "sdxl"
+    assert metadata.training(onetrainer).resolution == 1024
+    assert metadata.family(load(folder / "onetrainer-modelspec-flux_dev_1.0-lora.json")) == "flux"
+    for header in filter(None, load(folder / "ai-toolkit-z-image.json").values()):
+        assert metadata.family(header) == "z-image"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "family"),
+    [
+        ("sd15_lora_kohya_excerpt", "lora", "sd1"),
+        ("sd15_oft_names", "oft", None),
+        ("sdxl_lokr_names", "lokr", "sdxl"),
+        ("checkpoint_names_stable_diffusion_sdxl", Kind.FULL, "sdxl"),
+        ("flux_lora_kohya", "lora", "flux"),
+        ("flux_lora_aitoolkit", "lora", "flux"),
+        ("flux_lora_xlabs", "lora", "flux"),
+        ("flux_control_lora", "lora", "flux"),
+        ("flux_dora_onetrainer", "dora", "unknown"),
+        ("flux_peft_names", "lora", "unknown"),
+    ],
+)
+def test_every_list_of_tensors(samples: Path, name: str, kind: str, family: str | None) -> None:
+    content = load(samples / "tensors" / f"{name}.json")
+    if "keys" in content:
+        content = {tensor: entry["shape"] for tensor, entry in content["keys"].items()}
+    shapes = {tensor: content[tensor] if isinstance(content, dict) else [] for tensor in content}
+    tensors = {
+        tensor: TensorInfo("F16", tuple(shape) if isinstance(shape, list) else (), (0, 0))
+        for tensor, shape in shapes.items()
+    }
+    assert kind_name(tensors) == kind
+    assert family_of(tensors) == family
