@@ -76,7 +76,8 @@ def civitai_client(
     settings: CrawlerSettings, token: str | None, *, transport: httpx.BaseTransport | None = None
 ) -> httpx.Client:
     """A client whose base address is Civitai's; the token never leaves that host."""
-    return _client(settings, Hub.CIVITAI, token, transport or httpx.HTTPTransport(proxy=proxy_for(settings.civitai_url)))
+    inner = transport or httpx.HTTPTransport(proxy=proxy_for(settings.civitai_url))
+    return _client(settings, Hub.CIVITAI, token, inner)
 
 
 def stream_opener(settings: CrawlerSettings, tokens: Mapping[Hub, str | None]) -> OpenStream:

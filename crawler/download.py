@@ -22,7 +22,6 @@ from crawler.client import OpenStream
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 1 << 20
 HEAD = 64
 """Bytes that must have come before any is written: enough to tell weights from a web page."""
 MAX_HEADER = 100_000_000
@@ -131,7 +130,7 @@ class Download:
             if offset and answer.status_code == 416 and content_range == f"bytes */{offset}":
                 return self._write(iter(()), offset)
             if offset and answer.status_code == 206 and content_range.startswith(f"bytes {offset}-"):
-                return self._write(answer.iter_bytes(CHUNK), offset)
+                return self._write(answer.iter_bytes(), offset)
             if offset and answer.status_code in (206, 416):
                 self.forget()
                 raise _Dropped(f"asked for bytes from {offset}, was answered {content_range or 'nothing'}")
@@ -141,7 +140,8 @@ class Download:
                 self._refuse(SkipReason.NOT_WEIGHTS, "a web page was served; check the token of this hub")
             self.forget()
             self._remember(answer)
-            return self._write(self._inspected(answer.iter_bytes(CHUNK)), 0)
+            # No chunk size: chunks that are still being gathered would be lost with the connection.
+            return self._write(self._inspected(answer.iter_bytes()), 0)
 
     def _resumable(self) -> tuple[int, str]:
         """Bytes of the part that can be kept, with the strong ETag that they belong to; 0 when none."""

@@ -128,7 +128,7 @@ class Store:
 
     def usage(self) -> int:
         """Bytes taken by files and by parts of files."""
-        return sum(file.size for folder in (self._files, self._parts) for file in _stored(folder))
+        return sum(file.size for file in (*self.files(), *_stored(self._parts, "*.part")))
 
     def _name(self, file: RemoteFile, hub: Hub) -> str:
         """What a download is called before its digest is known."""
@@ -191,7 +191,7 @@ class Store:
         if excess <= 0:
             return
         latest = self._clock() - self._in_use
-        idle = [file for file in (*_stored(self._files), *_stored(self._parts)) if file.used_at < latest]
+        idle = [file for file in (*self.files(), *_stored(self._parts, "*.part")) if file.used_at < latest]
         if sum(file.size for file in idle) < excess:
             raise DownloadError(
                 SkipReason.BUDGET,
@@ -203,6 +203,7 @@ class Store:
                 break
             logger.info("%s: removed to make room, unused for longest", file.path.name)
             file.path.unlink(missing_ok=True)
+            file.path.with_name(f"{file.path.name}.json").unlink(missing_ok=True)
             excess -= file.size
 
     def _link(self, folder: Path, links: Mapping[PurePosixPath, Path]) -> None:
@@ -233,8 +234,8 @@ def open_store(settings: CrawlerSettings, root: Path, tokens: Mapping[Hub, str |
     )
 
 
-def _stored(folder: Path) -> Iterator[StoredFile]:
-    for path in folder.iterdir():
+def _stored(folder: Path, pattern: str = "*") -> Iterator[StoredFile]:
+    for path in folder.glob(pattern):
         try:
             stat = path.stat()
         except FileNotFoundError:  # another process was quicker

@@ -8,6 +8,7 @@ from email.utils import formatdate
 
 import httpx
 import pytest
+from fakes import Answer, Asked, loopback
 from huggingface_hub.utils import close_session
 from huggingface_hub.utils._http import default_client_factory, set_client_factory
 
@@ -15,7 +16,6 @@ from crawler.checkpoint import Hub
 from crawler.client import civitai_client, hub_api, proxy_for, stream_opener
 from crawler.manners import PATIENCE, Manners, PoliteTransport
 from crawler.settings import CrawlerSettings
-from fakes import Answer, Asked, loopback
 
 EPOCH = 1_800_000_000.0
 
@@ -155,7 +155,8 @@ def test_the_token_goes_to_civitai_and_not_along_a_redirect() -> None:
 
 def test_the_user_agent_names_the_tool_and_the_contact() -> None:
     chosen = CrawlerSettings(contact="trust@example.org")
-    with civitai_client(chosen, None, transport=httpx.MockTransport(lambda request: httpx.Response(200))) as client:
+    answers = httpx.MockTransport(lambda request: httpx.Response(200))
+    with civitai_client(chosen, None, transport=answers) as client:
         agent = client.get("/").request.headers["User-Agent"]
     assert agent.startswith("leaksweep/")
     assert "trust@example.org" in agent
