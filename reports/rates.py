@@ -11,6 +11,8 @@ from reports.finding import FindingState, ReportError, Severity
 from scanner.job import State
 
 CONFIDENCE = 0.95
+UNKNOWN = "unknown"
+"""Family or kind of a skip that was left out before anyone could tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Proportion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalsePositives:
-    """How often the match that was used calls strangers alike, measured on pictures that cannot have leaked."""
+    """How often the match that was used calls strangers alike, measured on pictures that cannot leak."""
 
     comparisons: int
     """Pairs of extraction and decoy that were compared."""
@@ -81,16 +83,17 @@ def leaking(findings: pd.DataFrame, at: Severity) -> set[str]:
 
 
 def leakage(checkpoints: pd.DataFrame, findings: pd.DataFrame, at: Severity) -> tuple[Leakage, ...]:
-    """Return the leakage rate of each family and kind that was scanned or left out, in the order of their names.
+    """Return the leakage rate of each family and kind, scanned or left out, by name; unknown comes last.
 
     A checkpoint counts once, however many findings it has; only scanned checkpoints are in the denominator.
     """
     leaked = leaking(findings, at)
-    known = checkpoints.assign(family=checkpoints["family"].fillna(""), kind=checkpoints["kind"].fillna(""))
-    return tuple(
-        _leakage(group, leaked, family=str(family) or "unknown", kind=str(kind) or "unknown")
-        for (family, kind), group in known.groupby(["family", "kind"], sort=True)
-    )
+    named = checkpoints.assign(**{name: checkpoints[name].fillna(UNKNOWN) for name in ("family", "kind")})
+    groups = [
+        _leakage(group, leaked, family=str(family), kind=str(kind))
+        for (family, kind), group in named.groupby(["family", "kind"], sort=True)
+    ]
+    return tuple(sorted(groups, key=lambda group: (group.family == UNKNOWN, group.kind == UNKNOWN)))
 
 
 def total_leakage(checkpoints: pd.DataFrame, findings: pd.DataFrame, at: Severity) -> Leakage:

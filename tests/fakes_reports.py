@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
 
 import pyarrow as pa
 
-from crawler.checkpoint import BaseClaim, Checkpoint, Grade, Hub, Kind, Layout, Prompt, PromptOrigin, Skip, SkipReason
+from crawler.checkpoint import (
+    BaseClaim,
+    Checkpoint,
+    Grade,
+    Hub,
+    Kind,
+    Layout,
+    Prompt,
+    PromptOrigin,
+    Skip,
+    SkipReason,
+)
 from reports.finding import Finding, FindingState, Match, Severity
 from reports.rates import FalsePositives
 from reports.report import Report, build_report
@@ -34,25 +46,35 @@ HOSTILE = (
     "=cmd|'/C calc'!A0",
     "a" * 300 + "/" + "b" * 300,
     "owner/\u202egnp.exe\u202c\x00\n{{ 7*7 }} {0} [text](http://x.test)",
-    "owner/lone\ud800surrogate",
 )
+SURROGATE = "lone \ud800 surrogate"
+"""JSON can carry it, UTF-8 cannot: it reaches what no digest is made of, such as titles and details."""
 
 
-def a_checkpoint(repo: str = "mira/harbour-lora", *, kind: Kind = Kind.LORA, family: str = "sd1", **fields: Any) -> Checkpoint:
+def a_checkpoint(
+    repo: str = "mira/harbour-lora", *, kind: Kind = Kind.LORA, family: str = "sd1", **fields: Any
+) -> Checkpoint:
     defaults: dict[str, Any] = {
         "hub": Hub.HUGGINGFACE,
         "revision": "5f2e6c1d",
         "path": "weights.safetensors",
         "layout": Layout.FILE,
         "files": (),
-        "claims": (BaseClaim(repo="runwayml/sd15", family=family, source="hub relation", grade=Grade.DECLARED),),
+        "claims": (
+            BaseClaim(repo="runwayml/sd15", family=family, source="hub relation", grade=Grade.DECLARED),
+        ),
         "prompts": (Prompt(text="photo of sks harbour", origin=PromptOrigin.INSTANCE_PROMPT),),
     }
     return Checkpoint(repo=repo, kind=kind, family=family, **(defaults | fields))
 
 
 def a_skip(repo: str, reason: SkipReason = SkipReason.PICKLE_ONLY, **fields: Any) -> Skip:
-    defaults: dict[str, Any] = {"hub": Hub.HUGGINGFACE, "revision": "main", "path": "", "detail": f"{repo}: seen"}
+    defaults: dict[str, Any] = {
+        "hub": Hub.HUGGINGFACE,
+        "revision": "main",
+        "path": "",
+        "detail": f"{repo}: seen",
+    }
     return Skip(repo=repo, reason=reason, **(defaults | fields))
 
 
@@ -91,7 +113,10 @@ def an_extraction(checkpoint: Checkpoint, rank: int = 0, **fields: Any) -> dict[
 def extractions_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     schema = pa.schema(
         [
-            *((name, pa.string()) for name in ("id", "checkpoint_id", "recipe_id", "prompt", "descriptor_name")),
+            *(
+                (name, pa.string())
+                for name in ("id", "checkpoint_id", "recipe_id", "prompt", "descriptor_name")
+            ),
             *((name, pa.int64()) for name in ("rank", "seed", "cluster_size")),
             *((name, pa.float32()) for name in ("cohesion", "score", "control_similarity")),
         ]
@@ -100,7 +125,10 @@ def extractions_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def a_finding(
-    checkpoint: Checkpoint, ref_id: str = "harbour/0007.jpg", severity: Severity = Severity.HIGH, **fields: Any
+    checkpoint: Checkpoint,
+    ref_id: str = "harbour/0007.jpg",
+    severity: Severity = Severity.HIGH,
+    **fields: Any,
 ) -> Finding:
     match: dict[str, Any] = {
         "extraction_id": f"{checkpoint.key}-0",
@@ -133,7 +161,10 @@ def a_report(
     defaults: dict[str, Any] = {
         "reference_sets": {"watchlist": 1200},
         "false_positives": FalsePositives(
-            comparisons=11_480, false_matches=2, severity=Severity.HIGH, decoys="40 photographs that no checkpoint saw"
+            comparisons=11_480,
+            false_matches=2,
+            severity=Severity.HIGH,
+            decoys="40 photographs that no checkpoint saw",
         ),
         "recipe_id": RECIPE_ID,
         "recipe": RECIPE,
@@ -145,7 +176,9 @@ def a_report(
         checkpoints=known,
         skips=skips,
         ledger=[a_job(checkpoint) for checkpoint in known] if ledger is None else ledger,
-        extractions=extractions_table([an_extraction(c) for c in known] if extractions is None else extractions),
+        extractions=extractions_table(
+            [an_extraction(c) for c in known] if extractions is None else extractions
+        ),
         findings=findings,
         **(defaults | fields),
     )
@@ -159,18 +192,19 @@ def a_hostile_report() -> Report:
             revision=name,
             path=name,
             family=name,
-            title=name,
+            title=SURROGATE,
             prompts=(Prompt(text=name, origin=PromptOrigin.TRIGGER_WORDS),),
             claims=(BaseClaim(repo=name, family=name, source=name, grade=Grade.LABEL),),
         )
         for name in HOSTILE
     ]
-    rows = [an_extraction(c) | {"prompt": c.repo.encode("utf-8", "replace").decode()} for c in checkpoints]
     return a_report(
         checkpoints,
         skips=[a_skip(f"{name}-skip", detail=name) for name in HOSTILE],
-        ledger=[a_job(c, State.FAILED if n % 2 else State.DONE, detail=c.repo, reason=c.repo) for n, c in enumerate(checkpoints)],
-        extractions=[row | {"checkpoint_id": row["checkpoint_id"].encode("utf-8", "replace").decode()} for row in rows],
+        ledger=[
+            a_job(checkpoint, state, detail=checkpoint.repo + SURROGATE, reason=checkpoint.repo)
+            for checkpoint, state in zip(checkpoints, cycle([State.DONE, State.FAILED]), strict=False)
+        ],
         findings=[a_finding(c, ref_id=c.repo, set_name=c.repo, rule=c.repo) for c in checkpoints],
-        reference_sets={name: 3 for name in HOSTILE},
+        reference_sets=dict.fromkeys(HOSTILE, 3),
     )

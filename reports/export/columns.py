@@ -35,7 +35,7 @@ _CHECKPOINT = (
     Column("hub", "string", "`huggingface` or `civitai`."),
     Column("repo", "string", "`owner/name` on Hugging Face, the model's number on Civitai."),
     Column("revision", "string", "Commit on Hugging Face, the version's number on Civitai."),
-    Column("path", "string", "The weights file in the repository; empty for a diffusers folder or a whole repository."),
+    Column("path", "string", "The weights file in the repository; empty for a folder or a whole repository."),
     Column("url", "string", "Page of the checkpoint on its hub; null where the hub has no public page."),
     Column("family", "string", "Model family, such as `sd1`."),
     Column("kind", "string", "`full`, `lora`, `dora`, `lokr`, `loha` or `textual_inversion`."),
@@ -55,17 +55,17 @@ FINDINGS = (
     Column("extraction_id", "string", "The nearest extraction; see the extractions table."),
     Column("occurrences", "int64", "How many extractions match this reference."),
     Column("similarity", "double", "Cosine of extraction and reference, -1 to 1. Higher is nearer."),
-    Column("control_similarity", "double", "Cosine of the control (the base alone) and the reference, -1 to 1."),
+    Column("control_similarity", "double", "Cosine of the control (the base alone) and the reference."),
     Column("descriptor", "string", "What measured the similarity, with its maker. Never compare two makers."),
-    Column("pdq_distance", "int64", "PDQ distance in bits of 256, the nearer of picture and mirror. Lower is nearer."),
-    Column("phash_distance", "int64", "pHash distance in bits of 64, the nearer of picture and mirror. Lower is nearer."),
-    Column("control_pdq_distance", "int64", "PDQ distance of the control and the reference, in bits of 256."),
-    Column("control_phash_distance", "int64", "pHash distance of the control and the reference, in bits of 64."),
+    Column("pdq_distance", "int64", "PDQ distance in bits of 256, of picture or mirror. Lower is nearer."),
+    Column("phash_distance", "int64", "pHash distance in bits of 64, of picture or mirror. Lower is nearer."),
+    Column("control_pdq_distance", "int64", "PDQ distance of control and reference, bits of 256."),
+    Column("control_phash_distance", "int64", "pHash distance of control and reference, bits of 64."),
     Column("mirrored", "bool", "Whether the mirror was nearer than the picture."),
     Column("cluster_size", "int64", "How many generations came out nearly the same."),
     Column("cohesion", "double", "Mean cosine of the extraction to its cluster, -1 to 1. Higher is tighter."),
     Column("seed", "int64", "Seed of the extraction: with the recipe it gives the picture again."),
-    Column("prompt_origin", "string", "Where the prompt was found; the prompt itself is in the extractions table."),
+    Column("prompt_origin", "string", "Where the prompt was found; itself it is in the extractions table."),
     Column("recipe_id", "string", "12 hex digits: everything that decides a result."),
     Column("first_seen", "string", "The run that found it first, ISO 8601, UTC."),
     Column("last_seen", "string", "The last run that found it, ISO 8601, UTC."),
@@ -82,7 +82,9 @@ EXTRACTIONS = (
     Column("cluster_size", "int64", "How many generations came out nearly the same."),
     Column("cohesion", "double", "Mean cosine of the extraction to its cluster, -1 to 1. Higher is tighter."),
     Column("score", "double", "What it was ranked by; comparable within one recipe only."),
-    Column("control_similarity", "double", "Cosine of extraction and control, -1 to 1. Near 1: the base gives it too."),
+    Column(
+        "control_similarity", "double", "Cosine of extraction and control. Near 1: the base gives it too."
+    ),
     Column("descriptor", "string", "What measured cohesion and control, with its maker."),
     Column("findings", "int64", "Findings that rest on this extraction and count."),
 )
@@ -93,7 +95,11 @@ CHECKPOINTS = (
     Column("base_repo", "string", "Base model it is compared with."),
     Column("evidence_source", "string", "Who names the base, such as `header digest` or `card`."),
     Column("evidence_grade", "string", "How far that can be trusted: `digest`, `declared` or `label`."),
-    Column("state", "string", "`done`, `skipped`, `failed`, `quarantined`, `leased`, `queued` or `unplanned`."),
+    Column(
+        "state",
+        "string",
+        "Of the scan: `done`, `skipped`, `failed`, `quarantined`, `leased`, `queued`, `unplanned`.",
+    ),
     Column("reason", "string", "Why it was skipped, from a fixed list, or the name of the error."),
     Column("detail", "string", "The same for a person."),
     Column("jobs", "int64", "Scans planned for it: one for each recipe and prompt."),
@@ -101,7 +107,7 @@ CHECKPOINTS = (
     Column("attempts", "int64", "Attempts over all jobs."),
     Column("generations", "int64", "Pictures that were generated to find the extractions."),
     Column("extractions", "int64", "Extractions over all jobs."),
-    Column("findings", "int64", "Findings that count, of any severity: neither gone nor explained by the base."),
+    Column("findings", "int64", "Findings that count: neither gone nor explained by the base."),
     Column("worst", "string", "Highest severity among these."),
     Column("seconds", "double", "Time on a worker, over all jobs."),
     Column("scanned_at", "string", "When the ledger last changed, ISO 8601, UTC."),
@@ -112,10 +118,10 @@ TABLES = {"findings": FINDINGS, "extractions": EXTRACTIONS, "checkpoints": CHECK
 
 def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """Return the columns as an Arrow schema with each meaning in its field's `description`."""
-    return pa.schema(
-        [pa.field(column.name, ARROW[column.type], metadata={"description": column.meaning}) for column in columns],
-        metadata={"leaksweep.columns_version": str(COLUMNS_VERSION)},
-    )
+    fields = [
+        pa.field(each.name, ARROW[each.type], metadata={"description": each.meaning}) for each in columns
+    ]
+    return pa.schema(fields, metadata={"leaksweep.columns_version": str(COLUMNS_VERSION)})
 
 
 def markdown(columns: tuple[Column, ...]) -> str:

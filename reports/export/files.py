@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from reports.finding import ReportError
@@ -23,5 +24,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ReportError(f"{path} cannot be written: {error.strerror}; free some space or choose another folder") from error
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        remedy = "free some space or choose another folder"
+        raise ReportError(f"{path} cannot be written: {reason}; {remedy}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -26,7 +26,7 @@ NEEDED = (
 """Columns read from the extractions table. Pixels, hashes and descriptors are not among them."""
 
 _DECIDES = (State.DONE, State.QUARANTINED, State.FAILED, State.LEASED, State.QUEUED, State.SKIPPED)
-"""Of a checkpoint's jobs, the first of these states is the checkpoint's: one scan that is done makes it scanned."""
+"""The first of these states that a job has is its checkpoint's: one scan that is done makes it scanned."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -86,7 +86,7 @@ def findings_frame(
 
     Weights that were published more than once have one finding, with its id, and one row for each place.
     """
-    evidence: dict[str, Row] = {row["extraction_id"]: row for row in extractions.to_dict("records")}
+    evidence = {row["extraction_id"]: row for row in extractions.to_dict("records")}
     rows = []
     for finding in sorted(findings, key=_weakness):
         extraction = evidence.get(finding.match.extraction_id, {})
@@ -113,10 +113,8 @@ def checkpoints_frame(
     rows: dict[str, Row] = {}
     for skip in skips:
         known = identity(skip, hubs)
-        rows[known["checkpoint_id"]] = {
-            **known, "state": str(State.SKIPPED), "reason": str(skip.reason), "detail": skip.detail,
-            "jobs": 0, "jobs_done": 0, "attempts": 0, "generations": 0, "extractions": 0, "findings": 0, "seconds": 0.0,
-        }  # fmt: skip
+        left_out = {"state": str(State.SKIPPED), "reason": str(skip.reason), "detail": skip.detail}
+        rows[known["checkpoint_id"]] = {**known, **_scan([]), **_worst([]), **left_out}
     for key, checkpoint in checkpoints.items():
         rows[key] = {
             **identity(checkpoint, hubs),
@@ -171,7 +169,7 @@ def _finding(finding: Finding) -> Row:
     }
 
 
-def _evidence(extraction: Row) -> Row:
+def _evidence(extraction: Mapping[Hashable, Any]) -> Row:
     """Return what a finding shows of its extraction; nothing when the extraction is gone."""
     names = ("cluster_size", "cohesion", "seed", "prompt_origin", "recipe_id")
     return {name: extraction.get(name) for name in names}
@@ -196,7 +194,8 @@ def _base(checkpoint: Checkpoint) -> Row:
 
 def _scan(jobs: Sequence[LedgerRow]) -> Row:
     """Return the columns that a checkpoint's jobs add up to."""
-    planned = [job for job in jobs if job.attempts or job.state is not State.SKIPPED]  # else the plan left it out
+    # What was skipped without an attempt was left out by the plan: a row of the ledger, but no job.
+    planned = [job for job in jobs if job.attempts or job.state is not State.SKIPPED]
     decisive = min(jobs, key=lambda job: (_DECIDES.index(job.state), job.job_id), default=None)
     return {
         "state": str(decisive.state) if decisive else UNPLANNED,

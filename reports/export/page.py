@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from markupsafe import Markup
 
 from reports.coverage import MEANINGS
 from reports.export.plots import leakage_plot
-from reports.finding import ReportError
+from reports.export.text import count, counted, percent, visible
+from reports.finding import FindingState, ReportError
 from scanner.job import State
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ MOST_FINDINGS = 500
 MOST_FAILURES = 50
 """Rows on the page; it says how many there are in all, and the tables beside it have every one."""
 
-_JOINERS = "\u200c\u200d"
-"""Invisible, but letters of some scripts and emoji fall apart without them."""
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -56,7 +54,9 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             failure_count=len(broken),
             findings=findings[:MOST_FINDINGS],
             finding_count=len(findings),
-            new_count=sum(finding["state"] == "new" and not finding["explained_by_base"] for finding in findings),
+            new_count=sum(
+                row["state"] == FindingState.NEW and not row["explained_by_base"] for row in findings
+            ),
             pictures=pictures,
             generations=int(report.checkpoints["generations"].sum()),
             references=sum(report.reference_sets.values()),
@@ -67,8 +67,14 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
 def policy(css: str, *, pictures: bool) -> str:
     """Return the Content-Security-Policy under which the page may do nothing but show itself."""
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    image = "data:" if pictures else "'none'"
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src {image}; base-uri 'none'; form-action 'none'"
+    rules = {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "img-src": "data:" if pictures else "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {allowed}" for name, allowed in rules.items())
 
 
 def data_uri(name: str, picture: bytes) -> str:
@@ -77,40 +83,6 @@ def data_uri(name: str, picture: bytes) -> str:
     if kind is None:
         raise ReportError(f"thumbnail of extraction {name}: neither PNG nor JPEG; encode it as one of these")
     return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
-
-
-def visible(text: str) -> str:
-    """Return text with its invisible characters named, such as those that turn the direction of reading."""
-    return "".join(
-        f"[U+{ord(character):04X}]"
-        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} and character not in _JOINERS
-        else character
-        for character in text
-    )
-
-
-def percent(share: float) -> str:
-    """Return a share of 0 to 1 in per cent, never rounded to 0 or to 100 unless it is."""
-    value = 100 * share
-    if 0 < value < 0.01:
-        digits = f"{value:.1g}" if value >= 0.0001 else "<0.0001"
-    elif value < 1:
-        digits = f"{value:.2f}" if value else "0"
-    elif value < 10:
-        digits = f"{value:.1f}"
-    else:
-        digits = f"{value:.0f}" if value < 99.5 or share == 1 else f"{min(value, 99.9):.1f}"
-    return f"{digits}\u00a0%"
-
-
-def count(number: int) -> str:
-    """Return a number with its thousands set apart."""
-    return f"{number:,}"
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """Return a number with its noun: "1 finding", "1,200 findings"."""
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _environment() -> Environment:

@@ -15,9 +15,19 @@ if TYPE_CHECKING:
 
 Node = dict[str, Any]
 
-LEVELS = {Severity.LOW: "note", Severity.MEDIUM: "warning", Severity.HIGH: "error", Severity.CRITICAL: "error"}
-SECURITY_SEVERITY = {Severity.LOW: "2.0", Severity.MEDIUM: "5.0", Severity.HIGH: "8.0", Severity.CRITICAL: "9.5"}
-"""GitHub shows its own words by this number, 0 to 10: above 9.0 is critical, from 7.0 high, from 4.0 medium."""
+LEVELS = {
+    Severity.LOW: "note",
+    Severity.MEDIUM: "warning",
+    Severity.HIGH: "error",
+    Severity.CRITICAL: "error",
+}
+SECURITY_SEVERITY = {
+    Severity.LOW: "2.0",
+    Severity.MEDIUM: "5.0",
+    Severity.HIGH: "8.0",
+    Severity.CRITICAL: "9.5",
+}
+"""GitHub takes its words from this number, 0 to 10: over 9.0 critical, from 7.0 high, from 4.0 medium."""
 BASELINE = {FindingState.NEW: "new", FindingState.KNOWN: "unchanged", FindingState.GONE: "absent"}
 
 EXPLAINED = "The base model alone comes as near to the reference, so the fine-tune did not leak it."
@@ -48,9 +58,7 @@ def sarif(report: Report) -> Node:
         "automationDetails": {"id": "leaksweep/"},
         "invocations": [_invocation(report)],
         "columnKind": "unicodeCodePoints",
-        "results": [
-            _result(rows) for _, rows in report.findings.groupby("id", sort=False)
-        ],
+        "results": [_result(rows) for _, rows in report.findings.groupby("id", sort=False)],
         "properties": {"coverage": _coverage(report), "recipe": report.recipe_id},
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
@@ -81,7 +89,7 @@ def _rule(severity: Severity) -> Node:
 
 
 def _result(places: pd.DataFrame) -> Node:
-    """Return one finding: its first place is its location, other places of the same weights are related to it."""
+    """Return one finding: its first place is its location, other places of the weights are related ones."""
     row, *others = places.to_dict("records")
     severity = Severity[row["severity"].upper()]
     who = plain(row["checkpoint_id"] if pd.isna(row["repo"]) else row["repo"])
@@ -89,7 +97,9 @@ def _result(places: pd.DataFrame) -> Node:
         "ruleId": rule_id(severity),
         "ruleIndex": list(Severity).index(severity),
         "level": LEVELS[severity],
-        "message": {"text": f"{who} gives back {plain(row['ref_id'])} of the reference set {plain(row['set'])}."},
+        "message": {
+            "text": f"{who} gives back {plain(row['ref_id'])} of the reference set {plain(row['set'])}."
+        },
         "locations": [_location(row)],
         "partialFingerprints": {"findingId/v1": row["id"]},
         "baselineState": BASELINE[FindingState(row["state"])],
@@ -132,9 +142,17 @@ def _invocation(report: Report) -> Node:
         "toolExecutionNotifications": [
             {
                 "level": "error",
-                "message": {"text": plain(f"{row['repo']} was not scanned: {_json(row['detail']) or 'no reason given'}")},
+                "message": {
+                    "text": plain(
+                        f"{row['repo']} was not scanned: {_json(row['detail']) or 'no reason given'}"
+                    )
+                },
                 "locations": [_location(row)],
-                "properties": {"state": row["state"], "reason": _json(row["reason"]), "attempts": _json(row["attempts"])},
+                "properties": {
+                    "state": row["state"],
+                    "reason": _json(row["reason"]),
+                    "attempts": _json(row["attempts"]),
+                },
             }
             for row in broken.to_dict("records")
         ],

@@ -12,11 +12,11 @@ import pyarrow.parquet
 from reports.export.columns import Column, arrow_schema
 
 _FORMULA = re.compile(r"^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
-"""What a spreadsheet may take for a formula (OWASP, "CSV Injection"), full-width forms and leading space included."""
+"""What a spreadsheet may take for a formula (OWASP, "CSV Injection"), also full-width or after a space."""
 
 
 def arrow_table(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pa.Table:
-    """Return the frame as an Arrow table; raises `pyarrow.ArrowInvalid` when a value has not its column's type."""
+    """Return the frame as an Arrow table with the columns' types and meanings."""
     schema = arrow_schema(columns)
     table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
     return table.replace_schema_metadata(schema.metadata)
@@ -26,7 +26,7 @@ def parquet_bytes(frame: pd.DataFrame, columns: tuple[Column, ...]) -> bytes:
     """Return the frame as a parquet file, each column's meaning in its field metadata."""
     sink = pa.BufferOutputStream()
     pyarrow.parquet.write_table(arrow_table(frame, columns), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def csv_bytes(frame: pd.DataFrame, columns: tuple[Column, ...]) -> bytes:
@@ -35,10 +35,12 @@ def csv_bytes(frame: pd.DataFrame, columns: tuple[Column, ...]) -> bytes:
     Text that a spreadsheet would run as a formula gets an apostrophe in front. A negative number is a number.
     """
     text = [column.name for column in columns if column.type == "string"]
-    safe = frame.assign(**{name: frame[name].map(disarm, na_action="ignore").astype("string") for name in text})
+    safe = frame.assign(
+        **{name: frame[name].map(disarm, na_action="ignore").astype("string") for name in text}
+    )
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(arrow_table(safe, columns), sink, pyarrow.csv.WriteOptions(quoting_style="needed"))
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def disarm(cell: str) -> str:
