@@ -1,4 +1,4 @@
-"""A local hub: imitates the Hugging Face Hub and Civitai on loopback, faithfully enough for the real clients."""
+"""A local hub: the Hugging Face Hub and Civitai imitated on loopback, for the real clients to speak to."""
 
 from leaksweep.hub.content import (
     CivitaiFile,

@@ -66,7 +66,7 @@ class Blob:
 
     @cached_property
     def autov3(self) -> str | None:
-        """12 upper-case hex digits of what follows a safetensors header; None where there is no such header."""
+        """12 upper-case hex digits of what follows a safetensors header; None where there is none."""
         head = self.read(0, 9)
         if len(head) < 9 or head[8:] != b"{":
             return None
@@ -86,6 +86,11 @@ class Blob:
         """The text that git keeps in place of a large file."""
         lines = "version https://git-lfs.github.com/spec/v1", f"oid sha256:{self.sha256}", f"size {self.size}"
         return "".join(f"{line}\n" for line in lines).encode()
+
+    @cached_property
+    def lfs_oid(self) -> str:
+        """SHA-1 of the pointer as a git object, 40 hex digits."""
+        return Blob(self.lfs_pointer).git_oid
 
     def _sha256(self, start: int) -> str:
         digest = hashlib.sha256()

@@ -79,7 +79,8 @@ class Civitai:
                 return _json([version_row(*pair, self._blobs, "https://undefined") for _, pair in found])
             case ["api", "v1", "model-versions", "by-hash", "ids"] if request.method == "POST":
                 found = self._by_hashes(await _texts(request), _MAX_HASH_IDS)
-                return _json([{"modelVersionId": v.id, "modelId": m.id, "hash": text} for text, (m, v) in found])
+                ids = ((text, model.id, version.id) for text, (model, version) in found)
+                return _json([{"hash": text, "modelId": m, "modelVersionId": v} for text, m, v in ids])
             case ["api", "v1", "model-versions", "by-hash", text]:
                 model, version = self._by_hash(text)
                 return _json(version_row(model, version, self._blobs, url))
@@ -89,26 +90,32 @@ class Civitai:
             case ["api", "v1", "enums"]:
                 return _json(ENUMS)
             case ["api", "v1", "me"]:
-                return _json({"id": 1000001, "username": "someone"}) if self._member(request) else _unauthorized()
+                me = {"id": 1000001, "username": "someone"}
+                return _json(me) if self._member(request) else _unauthorized()
             case ["api", "download", "models", text]:
                 return self._download(request, text)
             case ["login"]:
                 return HTMLResponse(LOGIN_PAGE)
-        return HTMLResponse("<!DOCTYPE html>\n<html><body>404: this page could not be found.</body></html>", 404)
+        page = "<!DOCTYPE html>\n<html><body>404: This page could not be found.</body></html>"
+        return HTMLResponse(page, 404)
 
     def _list(self, request: Request) -> Response:
         query = request.query_params
         found = listing(self._models, query, member=self._member(request))
         every = "ids" in query or "username" in query
-        rows = [list_row(model, self._blobs, self._url, every_availability=every) for model in found.models]
-        # Models that have versions but show none are dropped after the page was cut: a page may be short, or empty,
-        # with more to come.
-        items = [row for row, model in zip(rows, found.models, strict=True) if row["modelVersions"] or not model.versions]
+        rows = [
+            (model, list_row(model, self._blobs, self._url, every_availability=every))
+            for model in found.models
+        ]
+        # Models that have versions but show none are dropped after the page was cut: a page may be short,
+        # or empty, with more to come.
+        items = [row for model, row in rows if row["modelVersions"] or not model.versions]
         metadata: Json = {"currentPage": found.page, "pageSize": found.limit} if found.page else {}
         if found.next_cursor:
             kept = [(key, value) for key, value in query.multi_items() if key not in ("cursor", "page")]
             following = urlencode([*kept, ("cursor", found.next_cursor)])
-            metadata |= {"nextCursor": found.next_cursor, "nextPage": f"{self._url}/api/v1/models?{following}"}
+            metadata["nextCursor"] = found.next_cursor
+            metadata["nextPage"] = f"{self._url}/api/v1/models?{following}"
         return _json({"items": items, "metadata": metadata})
 
     def _model(self, text: str) -> CivitaiModel:
@@ -147,7 +154,7 @@ class Civitai:
     def _by_hashes(self, texts: Sequence[str], limit: int) -> Iterator[tuple[str, Version]]:
         """Yield the version of each known SHA-256; the unknown are left out without a word."""
         if len(texts) > limit or any(not _SHA256.fullmatch(text) for text in texts):
-            raise Refused(400, {"issues": [{"message": f"expected at most {limit} SHA-256 of 64 hex digits"}]})
+            raise Refused(400, {"issues": [{"message": f"expected up to {limit} SHA-256 of 64 digits"}]})
         for text in texts:
             with suppress(Refused):
                 yield text, self._by_hash(text)
@@ -158,7 +165,7 @@ class Civitai:
         caller = request.headers.get("authorization") or "anonymous"
         limit = self._limits.civitai_downloads
         if limit is not None and self._meter.spend(caller, "downloads", limit).exceeded:
-            raise Refused(429, "We've noticed an unusual amount of downloading from your account. Try again later.")
+            raise Refused(429, "We've noticed an unusual amount of downloading from your account.")
         model, version = self._version(text)
         file = _chosen(version, request)
         if model.poi or file is None:
@@ -169,13 +176,14 @@ class Civitai:
             return _unauthorized("The creator of this asset has disabled downloads on this file")
         if self._downloads_need_token and not member:
             if _BROWSER.search(request.headers.get("user-agent", "")):
-                return RedirectResponse(f"{self._url}/login?returnUrl={quote(request.url.path, safe='')}", 307)
+                here = quote(request.url.path, safe="")
+                return RedirectResponse(f"{self._url}/login?returnUrl={here}", 307)
             return _unauthorized("The creator of this asset requires you to be logged in to download it")
         if version.availability == "EarlyAccess":
-            message = "This asset is in Early Access. You can use it once it has been unlocked."
-            return _json({"error": "Early Access", "deadline": "2100-01-01T00:00:00.000Z", "message": message}, 403)
+            about = {"deadline": "2100-01-01T00:00:00.000Z", "message": "This asset is in Early Access."}
+            return _json({"error": "Early Access"} | about, 403)
         if version.availability == "Private":
-            return _json({"error": "Forbidden", "message": "You do not have permission to download this file"}, 403)
+            return _json({"error": "Forbidden", "message": "You may not download this file"}, 403)
         return RedirectResponse(self._storage.sign(self._blobs[file.id], file.name), 307)
 
     def _member(self, request: Request) -> bool:
@@ -185,7 +193,7 @@ class Civitai:
 
 
 def _chosen(version: CivitaiVersion, request: Request) -> CivitaiFile | None:
-    """Return the file asked for: by id, else the primary one; none for any other query, as it may be on the hub."""
+    """Return the file asked for by id, else the primary one; None for any query besides."""
     query = {key: value for key, value in request.query_params.items() if key != "token"}
     wanted = query.pop("fileId", None)
     if query:

@@ -1,8 +1,8 @@
 """GET /models: which models, in which order, and a cursor with the hub's three ways of treating a page's end.
 
-The cursor is written from the first row after the page. With the sorts by rating and downloads the next page starts
-there, and nothing is lost. With Newest it starts after that row, which no page ever shows. With Oldest it starts at
-the first row of the same time, so that rows come twice.
+The cursor is written from the first row after the page. With the sorts by rating and downloads the next
+page starts there, and nothing is lost. With Newest it starts after that row, which no page ever shows. With
+Oldest it starts at the first row of the same time, so that rows come twice.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from leaksweep.hub.content import CivitaiModel
 _PG = 1
 _MAX_PAGE = 100
 _MAX_OFFSET = 1000
-_BY_STATS = ("Highest Rated", "Most Downloaded", "Most Liked", "Most Discussed", "Most Collected", "Most Images")
-SORTS = (*_BY_STATS, "Newest", "Oldest")
+_BY_TIME = ("Newest", "Oldest")
+SORTS = (
+    "Highest Rated", "Most Downloaded", "Most Liked", "Most Discussed", "Most Collected", "Most Images",
+    *_BY_TIME,
+)  # fmt: skip
 _CURSORS = {"stats": re.compile(r"(\d+)\|(\d+)\|(\d+)"), "time": re.compile(r"([\d :.-]+)\|(\d+)")}
 
 
@@ -54,7 +57,8 @@ def listing(models: Sequence[CivitaiModel], query: QueryParams, *, member: bool)
         Refused: a parameter is not what it may be.
     """
     limit = _integer(query, "limit", 0, _MAX_PAGE, default=_MAX_PAGE)
-    number = _integer(query, "page", 1, None, default=1) if "page" in query and "cursor" not in query else None
+    by_number = "page" in query and "cursor" not in query
+    number = _integer(query, "page", 1, None, default=1) if by_number else None
     if number is not None and "query" in query:
         raise Refused(400, "Cannot use page param with query search. Use cursor-based pagination.")
     if number is not None and number * limit > _MAX_OFFSET:
@@ -63,7 +67,7 @@ def listing(models: Sequence[CivitaiModel], query: QueryParams, *, member: bool)
         raise Refused(401, "Unauthorized")
     sort = query.get("sort", "Highest Rated")
     if sort not in SORTS:
-        raise Refused(400, {"issues": [{"path": ["sort"], "message": f"Invalid option: {sort}"}]})
+        raise _invalid("sort", f"Invalid option: expected one of {'|'.join(SORTS)}")
     found = [model for model in models if _listed(model, query) and _wanted(model, query)]
     if "query" in query:
         return _search(found, query, limit)
@@ -89,8 +93,7 @@ def _wanted(model: CivitaiModel, query: QueryParams) -> bool:
     types = query.getlist("types")
     for kind in types:
         if kind not in MODEL_TYPES:
-            options = "|".join(MODEL_TYPES)
-            raise Refused(400, {"issues": [{"path": ["types"], "message": f"Invalid option: expected one of {options}"}]})
+            raise _invalid("types", f"Invalid option: expected one of {'|'.join(MODEL_TYPES)}")
     bases = set(query.getlist("baseModels"))
     ids = set(query["ids"].split(",")) if "ids" in query else None
     return (
@@ -124,7 +127,7 @@ def _rank(model: CivitaiModel, sort: str) -> tuple[int, int, int]:
 
 
 def _cursor(model: CivitaiModel, sort: str) -> str:
-    if sort in ("Newest", "Oldest"):
+    if sort in _BY_TIME:
         return f"{_postgres_time(model.last_version_at)}|{model.id}"
     first, second, last = _rank(model, sort)
     return f"{-first}|{-second}|{last}"
@@ -132,7 +135,7 @@ def _cursor(model: CivitaiModel, sort: str) -> str:
 
 def _after(cursor: str, sort: str) -> Callable[[CivitaiModel], bool]:
     """Return the condition a cursor stands for, the hub's own mistakes included."""
-    parts = _CURSORS["time" if sort in ("Newest", "Oldest") else "stats"].fullmatch(cursor)
+    parts = _CURSORS["time" if sort in _BY_TIME else "stats"].fullmatch(cursor)
     if not parts:
         raise Refused(400, f"Invalid cursor: {cursor}")
     if sort == "Oldest":
@@ -154,5 +157,9 @@ def _integer(query: QueryParams, name: str, low: int, high: int | None, *, defau
     text = query.get(name, str(default))
     if not text.isdecimal() or int(text) < low or (high is not None and int(text) > high):
         allowed = f"from {low} to {high}" if high is not None else f"from {low}"
-        raise Refused(400, {"issues": [{"path": [name], "message": f"Invalid input: expected a number {allowed}"}]})
+        raise _invalid(name, f"Invalid input: expected a number {allowed}")
     return int(text)
+
+
+def _invalid(parameter: str, message: str) -> Refused:
+    return Refused(400, {"name": "ZodError", "issues": [{"path": [parameter], "message": message}]})

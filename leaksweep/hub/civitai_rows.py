@@ -13,6 +13,8 @@ Json = dict[str, Any]
 Blobs = Mapping[int, Blob]
 """By file id."""
 
+_AIR_KINDS = {"Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lycoris", "DoRA": "dora"}
+
 
 def list_row(model: CivitaiModel, blobs: Blobs, url: str, *, every_availability: bool = False) -> Json:
     """Return a model as GET /models lists it: no date of its own, no version without files.
@@ -59,7 +61,7 @@ def list_row(model: CivitaiModel, blobs: Blobs, url: str, *, every_availability:
 
 
 def by_id_row(model: CivitaiModel, blobs: Blobs, url: str) -> Json:
-    """Return a model as GET /models/{id} does: versions also say when they were made, and drop what is empty."""
+    """Return a model as GET /models/{id} does: versions say when they were made, and drop what is empty."""
     row = list_row(model, blobs, url, every_availability=True)
     published = {version.id: version.published_at for version in model.versions}
     for version in row["modelVersions"]:
@@ -69,14 +71,14 @@ def by_id_row(model: CivitaiModel, blobs: Blobs, url: str) -> Json:
 
 
 def version_row(model: CivitaiModel, version: CivitaiVersion, blobs: Blobs, url: str) -> Json:
-    """Return a version as GET /model-versions/{id} does: with its model, and with files' `primary` spelled out."""
+    """Return a version as GET /model-versions/{id} does: with its model, and `primary` true or false."""
     row = _version(model, version, 0, blobs, url)
     for key in ("index", "flags", "availability", "vaeId", "supportsGeneration"):
         del row[key]
     for file, shown in zip(version.files, row["files"], strict=False):
         shown["primary"] = file.primary
         shown["metadata"] = {key: shown["metadata"][key] for key in ("format", "size", "fp")}
-    kind = {"Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lycoris", "DoRA": "dora"}.get(model.type, "other")
+    kind = _AIR_KINDS.get(model.type, "other")
     about = {"name": model.name, "type": model.type, "nsfw": model.nsfw, "poi": model.poi}
     return row | {
         "modelId": model.id,
@@ -97,7 +99,13 @@ def hashes(file: CivitaiFile, blob: Blob) -> dict[str, str]:
     if not file.hashed:
         return {}
     sha256 = blob.sha256.upper()
-    known = {"AutoV1": blob.autov1, "AutoV2": sha256[:10], "SHA256": sha256, "CRC32": blob.crc32, "AutoV3": blob.autov3}
+    known = {
+        "AutoV1": blob.autov1,
+        "AutoV2": sha256[:10],
+        "SHA256": sha256,
+        "CRC32": blob.crc32,
+        "AutoV3": blob.autov3,
+    }
     return {name: value for name, value in known.items() if value is not None}
 
 
@@ -154,7 +162,12 @@ def _file(version: CivitaiVersion, file: CivitaiFile, blob: Blob, url: str) -> J
 
 def _images(version: CivitaiVersion) -> Iterator[Json]:
     """Yield the one example picture every version has; nothing serves it."""
-    yield {"id": version.id, "url": f"https://image.example/{version.id}.jpeg", "nsfwLevel": 1, "type": "image"}
+    yield {
+        "id": version.id,
+        "url": f"https://image.example/{version.id}.jpeg",
+        "nsfwLevel": 1,
+        "type": "image",
+    }
 
 
 def _stats(model: CivitaiModel) -> Json:

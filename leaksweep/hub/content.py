@@ -1,7 +1,7 @@
 """What the local hub serves: frozen records of repositories and models, written down by hand or by the zoo.
 
-Everything that the hubs compute themselves (digests, sizes, commit hashes, object ids, tags and relations that
-follow from the card) is computed from these records, so that the same content always gives the same answers.
+What the hubs compute themselves (digests, sizes, commit hashes, object ids, tags and relations that follow
+from the card) is computed from these records, so that the same content always gives the same answers.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ContentError(ValueError):
 
 def files_in(folder: Path) -> dict[str, Content]:
     """Return every file under a folder by its path inside it, with forward slashes, hidden files left out."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    names = ((path.relative_to(folder), path) for path in paths)
-    return {name.as_posix(): path for name, path in names if not any(part.startswith(".") for part in name.parts)}
+    names = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    hidden = {name for name in names if any(part.startswith(".") for part in name.parts)}
+    return {name.as_posix(): path for name, path in names.items() if name not in hidden}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class CivitaiModel:
     """Newest first, as the hub lists them."""
     nsfw: bool = False
     nsfw_level: int = 1
-    """Bit mask as of a version. Without the PG bit a model is listed only when asked for; with 0 it never is."""
+    """Bit mask as of a version. Without the PG bit a model is listed only on demand; with 0 it never is."""
     poi: bool = False
     """Flagged as showing a real person: never listed, never downloadable."""
     minor: bool = False

@@ -14,7 +14,12 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def deliver(
-    request: Request, blob: Blob, headers: Mapping[str, str], *, ignore_range: bool = False, spoil: bool = False
+    request: Request,
+    blob: Blob,
+    headers: Mapping[str, str],
+    *,
+    ignore_range: bool = False,
+    spoil: bool = False,
 ) -> Response:
     """Answer with a file: 200, 206 for a range that can be served, 416 for one that cannot.
 

@@ -59,7 +59,7 @@ class HuggingFace:
         bucket, quota = self._bucket(segments)
         standing = self._meter.spend(token or "anonymous", bucket, quota)
         if standing.exceeded:
-            response = _error(429, "We had to rate limit you. Wait for the time given in the RateLimit header.")
+            response = _error(429, "We had to rate limit you. Please retry later.")
         elif token and token not in self._tokens:
             response = _error(401, "Invalid credentials in Authorization header")
         else:
@@ -70,7 +70,9 @@ class HuggingFace:
     def _bucket(self, segments: Sequence[str]) -> tuple[str, int]:
         if segments[0] == "api":
             return "api", self._limits.api
-        return ("resolvers", self._limits.resolvers) if "resolve" in segments else ("pages", self._limits.pages)
+        if "resolve" in segments:
+            return "resolvers", self._limits.resolvers
+        return "pages", self._limits.pages
 
     async def _route(self, request: Request, segments: Sequence[str], token: str) -> Response:
         match segments:
@@ -161,10 +163,12 @@ class HuggingFace:
         if repo.gated and repo.id not in self._tokens.get(token, ()):
             restricted = f"Access to model {repo.id} is restricted"
             if not token:
-                remedy = "You must have access to it and be authenticated to access it. Please log in."
-                return _error(401, f"{restricted}. {remedy}", code="GatedRepo")
-            remedy = f"Visit {self._url}/{repo.id} to ask for access."
-            return _error(403, f"{restricted} and you are not in the authorized list. {remedy}", code="GatedRepo")
+                restricted += ". You must have access to it and be authenticated to access it. Please log in."
+                return _error(401, restricted, code="GatedRepo")
+            restricted += (
+                f" and you are not in the authorized list. Visit {self._url}/{repo.id} to ask for access."
+            )
+            return _error(403, restricted, code="GatedRepo")
         if revision not in ("main", served.sha):
             return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
         commit = {"X-Repo-Commit": served.sha}
@@ -172,24 +176,28 @@ class HuggingFace:
         if blob is None:
             return _error(404, "Entry not found", code="EntryNotFound", headers=commit)
         if not served.is_lfs(path):
-            return deliver(request, blob, {**commit, "ETag": f'"{served.oid(path)}"', "Content-Type": "text/plain"})
-        linked = {"X-Linked-Size": str(blob.size), "X-Linked-ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes"}
+            plain = {"ETag": f'"{served.oid(path)}"', "Content-Type": "text/plain; charset=utf-8"}
+            return deliver(request, blob, commit | plain)
+        linked = {"X-Linked-Size": str(blob.size), "X-Linked-ETag": f'"{blob.sha256}"'}
         location = self._storage.sign(blob, path.rpartition("/")[2])
-        return Response(status_code=302, headers={**commit, **linked, "Location": location})
+        return Response(
+            status_code=302, headers=commit | linked | {"Accept-Ranges": "bytes", "Location": location}
+        )
 
     def _find(self, request: Request, name: str, token: str) -> Served | Response:
-        """Return the repository; a redirect if it was renamed; a refusal if it is missing or not for this token."""
+        """Return the repository, a redirect if it was renamed, or a refusal if this token may not see it."""
         served = self._by_name.get(name)
         if served is None or (served.repo.private and served.repo.id not in self._tokens.get(token, ())):
             if token:
                 return _error(404, "Repository not found", code="RepoNotFound")
-            # The real hub may leave the code out; the client library needs it to tell what is meant, because it
-            # reads more into a bare 401 only from https addresses.
+            # The real hub may leave the code out. The client library needs it to tell what is meant, because
+            # only from https addresses does it take a bare 401 for a missing repository.
             bare = self._striker.strikes("bare_unauthorized", f"huggingface{request.url.path}")
             return _error(401, "Invalid username or password.", code=None if bare else "RepoNotFound")
         if served.repo.id == name:
             return served
-        location = request.scope["raw_path"].decode().replace(f"/{quote(name)}", f"/{quote(served.repo.id)}", 1)
+        path: str = request.scope["raw_path"].decode()
+        location = path.replace(f"/{quote(name)}", f"/{quote(served.repo.id)}", 1)
         location += f"?{request.url.query}" if request.url.query else ""
         body = f"Temporary Redirect. Redirecting to {location}"
         return Response(body, 307, {"Location": location}, "text/plain")

@@ -40,7 +40,8 @@ def page(repos: Iterable[Served], query: QueryParams) -> tuple[list[Served], str
     """
     key = query.get("sort", "trendingScore")
     if key not in _SORT_KEYS:
-        raise BadQuery(f"✖ Invalid option: expected one of {'|'.join(json.dumps(name) for name in _SORT_KEYS)}")
+        options = "|".join(map(json.dumps, _SORT_KEYS))
+        raise BadQuery(f"✖ Invalid option: expected one of {options}\n  → at sort")
     if not query.get("limit", "1").isdecimal():
         raise BadQuery("✖ Invalid input: expected number, received NaN → at limit")
     limit = min(int(query.get("limit", MAX_PAGE)), MAX_PAGE)
@@ -50,11 +51,12 @@ def page(repos: Iterable[Served], query: QueryParams) -> tuple[list[Served], str
     rows.sort(key=lambda served: getattr(served.repo, attribute), reverse=True)
     if "cursor" in query:
         value, last_id = _after(query["cursor"], key)
-        rows = [
-            served
-            for served in rows
-            if (found := getattr(served.repo, attribute)) < value or (found == value and served.object_id > last_id)
-        ]
+
+        def follows(served: Served) -> bool:
+            found = getattr(served.repo, attribute)
+            return bool(found < value or (found == value and served.object_id > last_id))
+
+        rows = list(filter(follows, rows))
     last = rows[limit - 1] if 0 < limit < len(rows) else None
     return rows[:limit], _cursor(key, getattr(last.repo, attribute), last.object_id) if last else None
 

@@ -19,15 +19,16 @@ Json = dict[str, Any]
 
 EXPANDABLE = (
     "author", "baseModels", "cardData", "childrenModelCount", "config", "createdAt", "disabled", "downloads",
-    "downloadsAllTime", "evalResults", "gated", "gguf", "inference", "inferenceProviderMapping", "lastModified",
-    "library_name", "likes", "mask_token", "model-index", "pipeline_tag", "private", "resourceGroup",
-    "safetensors", "sha", "siblings", "spaces", "tags", "transformersInfo", "trendingScore", "usedStorage",
-    "widgetData", "xetEnabled",
+    "downloadsAllTime", "evalResults", "gated", "gguf", "inference", "inferenceProviderMapping",
+    "lastModified", "library_name", "likes", "mask_token", "model-index", "pipeline_tag", "private",
+    "resourceGroup", "safetensors", "sha", "siblings", "spaces", "tags", "transformersInfo", "trendingScore",
+    "usedStorage", "widgetData", "xetEnabled",
 )  # fmt: skip
 """Names that `expand` accepts; any other makes the whole request a 400."""
 
 LIST_FIELDS = (
-    "likes", "trendingScore", "private", "downloads", "tags", "pipeline_tag", "library_name", "createdAt", "modelId",
+    "likes", "trendingScore", "private", "downloads", "tags", "pipeline_tag", "library_name", "createdAt",
+    "modelId",
 )  # fmt: skip
 """What a list row holds when nothing is asked for: notably neither gated nor sha."""
 
@@ -35,12 +36,13 @@ FULL_FIELDS = (*LIST_FIELDS, "author", "sha", "lastModified", "gated", "disabled
 
 INFO_FIELDS = (
     "private", "pipeline_tag", "library_name", "tags", "downloads", "likes", "modelId", "author", "sha",
-    "lastModified", "gated", "disabled", "model-index", "config", "cardData", "siblings", "spaces", "createdAt",
-    "usedStorage",
+    "lastModified", "gated", "disabled", "model-index", "config", "cardData", "siblings", "spaces",
+    "createdAt", "usedStorage",
 )  # fmt: skip
 
+_PICKLE_SUFFIXES = {".ckpt", ".bin", ".pt", ".pth"}
 _LARGE = 10 * 1024 * 1024
-_LFS_SUFFIXES = {".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".onnx", ".gguf", ".msgpack", ".h5", ".npz", ".zip"}
+_LFS_SUFFIXES = {".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".onnx", ".gguf", ".h5", ".npz", ".zip"}
 
 
 class Served:
@@ -107,7 +109,7 @@ class Served:
     def oid(self, path: str) -> str:
         """Return a file's git object id: that of its pointer for a large file."""
         blob = self.blobs[path]
-        return Blob(blob.lfs_pointer).git_oid if self.is_lfs(path) else blob.git_oid
+        return blob.lfs_oid if self.is_lfs(path) else blob.git_oid
 
     def siblings(self, *, blobs: bool) -> list[Json]:
         """Return the files as model info lists them, with sizes and digests if `blobs`."""
@@ -156,9 +158,12 @@ class Served:
 
     def _security(self, path: str) -> Json:
         level = self.repo.file_issues.get(path, "safe") if self.repo.scans_done else "unscanned"
-        pickles = None if path.endswith((".safetensors", ".json", ".md")) else {"status": level, "pickleImports": []}
-        virus = {"status": level, "virusFound": False, "virusNames": None}
-        return {"status": level, "avScan": virus, "pickleImportScan": pickles}
+        pickled = PurePosixPath(path).suffix in _PICKLE_SUFFIXES
+        return {
+            "status": level,
+            "avScan": {"status": level, "virusFound": False, "virusNames": None},
+            "pickleImportScan": {"status": level, "pickleImports": []} if pickled else None,
+        }
 
     def scan(self) -> Json:
         """Return the security scan's verdict. Unfinished, it lists nothing, which does not mean clean."""

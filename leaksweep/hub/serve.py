@@ -71,9 +71,13 @@ class LocalHub:
             self.civitai_url, storage, self._striker, limits, meter, civitai_tokens, downloads_need_token
         )
         self.publish(content)
-        apps: dict[str, Answer] = {"huggingface": self._huggingface, "civitai": self._civitai, "storage": storage}
+        apps: dict[str, Answer] = {
+            "huggingface": self._huggingface,
+            "civitai": self._civitai,
+            "storage": storage,
+        }
         self._servers = [uvicorn.Server(self._config(host, app)) for host, app in apps.items()]
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local hub", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="local hub", daemon=True)
 
     def publish(self, content: HubContent) -> None:
         """Serve this content from now on: for repositories that change, or vanish, between two crawls."""
@@ -101,6 +105,9 @@ class LocalHub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         pairs = zip(self._servers, self._sockets, strict=True)

@@ -40,9 +40,9 @@ class Storage:
     async def __call__(self, request: Request) -> Response:
         """Serve a signed URL."""
         if request.method not in ("GET", "HEAD"):
-            return _refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+            return _refusal(405, "MethodNotAllowed", "The specified method is not allowed.")
         if "authorization" in request.headers:
-            return _refusal(400, "InvalidArgument", "Only one auth mechanism allowed: signature or Authorization.")
+            return _refusal(400, "InvalidArgument", "Only one auth mechanism allowed")
         path, name = request.scope["raw_path"].decode(), f"storage{request.url.path}"
         query = {key: values[0] for key, values in parse_qs(request.url.query).items()}
         expires = query.get("Expires", "")
@@ -70,5 +70,5 @@ class Storage:
 
 
 def _refusal(status: int, code: str, message: str) -> Response:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    return Response(body, status, media_type="application/xml")
+    error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{error}', status, media_type="application/xml")

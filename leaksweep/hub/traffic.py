@@ -1,4 +1,4 @@
-"""What stands between the network and a hub: the log of requests, and the faults that can befall any answer."""
+"""What stands between the network and a hub: the log of requests, and faults that can befall any answer."""
 
 from __future__ import annotations
 
@@ -93,9 +93,10 @@ class Mishaps:
     def _refusal(self, request: Request) -> JSONResponse | None:
         retry_after = {"Retry-After": str(self._striker.faults.retry_after)}
         if self._strikes("too_many_requests", request):
-            return JSONResponse({"error": "Too many requests"}, 429, headers=retry_after | self._quota_left(request))
+            headers = retry_after | self._quota_left(request)
+            return JSONResponse({"error": "Too many requests"}, 429, headers)
         if self._strikes("server_error", request):
-            return JSONResponse({"error": "Internal Server Error", "message": "An unexpected error occurred"}, 500)
+            return JSONResponse({"message": "An unexpected error occurred", "error": "Internal"}, 500)
         if self._strikes("unavailable", request):
             return JSONResponse({"error": "Service Unavailable"}, 503, headers=retry_after)
         return None
