@@ -164,6 +164,9 @@ class Codes:
 def distances(a: Codes, b: Codes) -> NDArray[np.uint16]:
     """Return the (A, B) Hamming distances in bits, `FAR` where one of the two has no hash."""
     total = np.zeros((len(a.words), len(b.words)), np.uint16)
+    if not (a.usable.any() and b.usable.any()):
+        total[:] = FAR
+        return total
     # Word by word, so that the differences never lie in memory all at once.
     for word in range(a.words.shape[1]):
         total += np.bitwise_count(a.words[:, None, word] ^ b.words[None, :, word])

@@ -24,7 +24,9 @@ def listed(tmp_path):
 
 
 def test_both_kinds_with_and_without_a_prefix(listed):
-    found = read_hash_list(listed(f"# from a partner\n\npdq {PDQ}\n  {PHASH.upper()}  \r\nPHASH 00ff00ff00ff00ff\n"))
+    found = read_hash_list(
+        listed(f"# from a partner\n\npdq {PDQ}\n  {PHASH.upper()}  \r\nPHASH 00ff00ff00ff00ff\n")
+    )
     assert [(one.line, one.algorithm, one.code.hex()) for one in found.hashes] == [
         (3, "pdq", PDQ),
         (4, "phash", PHASH),

@@ -6,11 +6,11 @@ import imagehash
 import numpy as np
 import pyarrow as pa
 import pytest
+from fakes_pictures import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from fakes_pictures import scene
 from reports.hashes import FAR, Codes, Hasher, PdqState, canonical, distances, open_hasher, plausible
 
 hasher = open_hasher()
@@ -37,7 +37,10 @@ def test_pdq_is_known():
     picture = np.stack([(3 * x + y) % 256, (x * y // 16) % 256, (5 * y) % 256], axis=2).astype(np.uint8)
     hashes = hasher(Image.fromarray(picture))
     assert hashes.pdq is not None
-    assert bits(hashes.pdq, bytes.fromhex("8b555a95348569a8d36a2554ca959da5634d8caa195ae635d8ed931b3667b6cc")) <= 2
+    assert (
+        bits(hashes.pdq, bytes.fromhex("8b555a95348569a8d36a2554ca959da5634d8caa195ae635d8ed931b3667b6cc"))
+        <= 2
+    )
     assert hashes.pdq_state is PdqState.HASHED
 
 

@@ -13,7 +13,14 @@ SSCD, THUMBNAIL = "sscd_disc_mixup@onnx-int8", "thumbnail16@1"
 
 
 def match(
-    similarity=None, pdq=None, phash=None, descriptor=SSCD, control=None, control_pdq=None, control_phash=None, of="set"
+    similarity=None,
+    pdq=None,
+    phash=None,
+    descriptor=SSCD,
+    control=None,
+    control_pdq=None,
+    control_phash=None,
+    of="set",
 ):
     return Match(
         extraction_id="e",
@@ -121,7 +128,10 @@ def test_a_descriptor_without_similarities_is_an_error():
         ({"ladder": {"phash_high": 9}}, "phash_high"),
         ({"ladder": {"sscd": {"critical": 0.7, "high": 0.8, "medium": 0.6, "low": 0.5}}}, "must not rise"),
         ({"ladder": {"pdq_low": 300}}, "256"),
-        ({"ladder": {"sscd": {"critical": 1.1, "high": 0.8, "medium": 0.6, "low": 0.5}}}, "less than or equal to 1"),
+        (
+            {"ladder": {"sscd": {"critical": 1.1, "high": 0.8, "medium": 0.6, "low": 0.5}}},
+            "less than or equal to 1",
+        ),
         ({"keep_images": "some"}, "matched"),
         ({"fail_on": "none"}, "high"),
         ({"flood": 3}, "Extra inputs"),

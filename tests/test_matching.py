@@ -48,7 +48,7 @@ def hashes(rng, count, gaps):
 
 
 def world(seed, extractions, references, gaps=0.3):
-    """Extractions of two makers, and references with one to three views, descriptors of both makers or none."""
+    """Extractions of two makers, references with one to three views, and descriptors of both makers or none."""
     rng = np.random.default_rng(seed)
     maker = rng.integers(0, 3, extractions)
     described = {}
@@ -83,7 +83,10 @@ def world(seed, extractions, references, gaps=0.3):
 
 def distance(code, row, others, views):
     found = [
-        sum(int(a ^ b).bit_count() for a, b in zip(code.words[row].tolist(), others.words[view].tolist(), strict=True))
+        sum(
+            int(a ^ b).bit_count()
+            for a, b in zip(code.words[row].tolist(), others.words[view].tolist(), strict=True)
+        )
         for view in views
         if code.usable[row] and others.usable[view]
     ]
@@ -96,7 +99,10 @@ def cosine(probes, row, makers, reference, *, control):
         if len(where) and name in makers:
             vectors = makers[name]
             probe = (described.control if control else described.picture)[where[0]]
-            return max((float(probe @ vectors.rows[i]) for i in np.flatnonzero(vectors.owner == reference)), default=-2.0)
+            return max(
+                (float(probe @ vectors.rows[i]) for i in np.flatnonzero(vectors.owner == reference)),
+                default=-2.0,
+            )
     return -2.0
 
 
@@ -116,15 +122,22 @@ def measures(probes, index, row, reference, *, control):
 
 def brute_force(probes, index):
     for row, reference in product(range(len(probes.ids)), range(len(index))):
-        pdq, pdq_m, phash, phash_m, likeness, likeness_m = measures(probes, index, row, reference, control=False)
-        if min(pdq, pdq_m) <= LIMITS.pdq or min(phash, phash_m) <= LIMITS.phash or max(likeness, likeness_m) >= 0.3:
+        pdq, pdq_m, phash, phash_m, likeness, likeness_m = measures(
+            probes, index, row, reference, control=False
+        )
+        if (
+            min(pdq, pdq_m) <= LIMITS.pdq
+            or min(phash, phash_m) <= LIMITS.phash
+            or max(likeness, likeness_m) >= 0.3
+        ):
             base = measures(probes, index, row, reference, control=True)
             yield {
                 "pair": (probes.ids[row], index.ref_ids[reference].as_py()),
                 "pdq": min(pdq, pdq_m),
                 "phash": min(phash, phash_m),
                 "likeness": max(likeness, likeness_m),
-                "mirrored": pdq_m < pdq or (pdq_m == pdq and (phash_m < phash or (phash_m == phash and likeness_m > likeness))),
+                "mirrored": pdq_m < pdq
+                or (pdq_m == pdq and (phash_m < phash or (phash_m == phash and likeness_m > likeness))),
                 "control": (min(base[:2]), min(base[2:4]), max(base[4:])),
             }
 

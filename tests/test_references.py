@@ -8,10 +8,10 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
+from fakes_pictures import scene
 from PIL import Image, ImageOps
 
 from extraction.descriptors import Thumbnail
-from fakes_pictures import scene
 from reports.finding import ReportError
 from reports.hashes import canonical, open_hasher
 from reports.references import References
@@ -74,13 +74,20 @@ def test_pixels_are_never_stored(references, folder, tmp_path):
 def test_progress_counts_up_to_all_pictures(references, folder):
     (folder / "bad.png").write_bytes(b"no picture")
     seen = []
-    references.add_folder("artist", folder, [describe], progress=lambda done, total: seen.append((done, total)))
+    references.add_folder(
+        "artist", folder, [describe], progress=lambda done, total: seen.append((done, total))
+    )
     assert seen[-1] == (4, 4)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "not a picture"), (b"<html>not a picture</html>", "not a picture"), ("cut", "truncated"), ("plain", "too plain")],
+    [
+        (b"", "not a picture"),
+        (b"<html>not a picture</html>", "not a picture"),
+        ("cut", "truncated"),
+        ("plain", "too plain"),
+    ],
 )
 def test_a_picture_that_cannot_be_used_is_named_and_the_others_go_in(references, folder, content, reason):
     bad = folder / "more" / "bad.png"
@@ -221,9 +228,13 @@ def test_another_process_may_not_write_at_the_same_time(references, folder, tmp_
         References(tmp_path / "lance").add_folder("artist", folder, [describe])
 
 
-@pytest.mark.parametrize(("version", "reason"), [("99", "newer one; upgrade"), (None, "not one that this leaksweep")])
+@pytest.mark.parametrize(
+    ("version", "reason"), [("99", "newer one; upgrade"), (None, "not one that this leaksweep")]
+)
 def test_a_store_of_another_version(tmp_path, version, reason):
-    columns = pa.schema([pa.field("name", pa.string())], metadata={"leaksweep.schema": version} if version else None)
+    columns = pa.schema(
+        [pa.field("name", pa.string())], metadata={"leaksweep.schema": version} if version else None
+    )
     lancedb.connect(tmp_path / "lance").create_table("reference_sets", schema=columns)
     with pytest.raises(ReportError, match=reason):
         References(tmp_path / "lance")

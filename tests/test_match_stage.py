@@ -1,0 +1,385 @@
+"""The match stage on real stores: what is found, what is erased, and that a kill changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes_pictures import scene
+from fakes_scanner import job
+from PIL import Image, ImageOps
+
+from extraction.descriptors import Thumbnail
+from extraction.extraction import Extraction
+from reports.finding import FindingState, ReportError, Severity
+from reports.hashes import Hasher, canonical, open_hasher
+from reports.match import last_summary, match_stage
+from reports.references import References
+from reports.settings import ReportsSettings
+from reports.store import FindingStore
+from scanner.extraction_store import ExtractionStore
+from scanner.job import Outcome, State
+
+NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+HASHER = open_hasher()
+needs_pdq = pytest.mark.skipif(not HASHER.has_pdq, reason="pdqhash is not installed")
+describe = Thumbnail()
+
+LEAKED, MIRRORED, BASE_KNOWS, STRANGER, DECOY = range(5)
+"""Ranks of what the one scanned checkpoint gave."""
+
+
+def picture(seed: int) -> Image.Image:
+    return scene(seed, (96, 96))
+
+
+def extraction(rank: int, image: Image.Image, control: Image.Image) -> Extraction:
+    vectors = describe([np.asarray(image), np.asarray(control)])
+    return Extraction(
+        rank=rank,
+        seed=rank,
+        prompt="a cat",
+        cluster=(rank, rank + 100),
+        cohesion=0.9,
+        score=0.5,
+        descriptor=vectors[0],
+        control_descriptor=vectors[1],
+        control_similarity=float(vectors[0] @ vectors[1]),
+        pixels=np.asarray(image),
+        control_pixels=np.asarray(control),
+    )
+
+
+def scan(extractions: ExtractionStore, name: str, *found: Extraction) -> str:
+    subject = job(name)
+    done = Outcome(job_id=subject.id, state=State.DONE, extractions=found, descriptor=describe.name)
+    extractions.write(subject, done, now=NOW)
+    return subject.id
+
+
+class World:
+    """Stores in one folder, as the command lays them out."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.extractions = ExtractionStore(home / "lance")
+        self.references = References(home / "lance")
+        self.store = FindingStore(home / "lance")
+        self.settings = ReportsSettings(decoys=("decoys",))
+
+    def match(self, **changes):
+        arguments = {
+            "extractions": self.extractions,
+            "references": self.references,
+            "store": self.store,
+            "settings": self.settings,
+            "digests": {},
+            "now": lambda: NOW,
+            **changes,
+        }
+        return match_stage(**arguments)
+
+    def state(self):
+        """All that a run leaves behind, but for what it counts of itself."""
+        summary = last_summary(self.store)
+        assert summary is not None
+        return {
+            "findings": self.store.findings(),
+            "matches": self.store.matches(),
+            "false matches": self.store.matches(decoys=True),
+            "hashes": self.store.hashes().to_pylist(),
+            "pictures": self.extractions.image_ids(),
+            "summary": replace(summary, hashed=0, erased=0),
+        }
+
+
+def fill(home: Path) -> World:
+    """A checkpoint that leaked pictures 1 and 2 (mirrored), whose base gives 3 by itself; 4 is nobody's."""
+    world = World(home)
+    for name, seeds in (("artist", (1, 2, 3)), ("decoys", (11, 12))):
+        folder = home / name
+        folder.mkdir(parents=True)
+        for seed in seeds:
+            picture(seed).save(folder / f"{seed}.png")
+        world.references.add_folder(name, folder, [describe], now=NOW)
+    scan(
+        world.extractions,
+        "cats",
+        extraction(LEAKED, picture(1), picture(21)),
+        extraction(MIRRORED, ImageOps.mirror(picture(2)), picture(22)),
+        extraction(BASE_KNOWS, picture(3), picture(3)),
+        extraction(STRANGER, picture(4), picture(24)),
+        extraction(DECOY, picture(11), picture(25)),
+    )
+    return world
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """Stores that nothing has been matched in: copied, never used."""
+    home = tmp_path_factory.mktemp("filled")
+    fill(home)
+    return home
+
+
+@pytest.fixture
+def copy(filled):
+    def one(home: Path) -> World:
+        shutil.copytree(filled, home, dirs_exist_ok=True)
+        return World(home)
+
+    return one
+
+
+@pytest.fixture
+def world(copy, tmp_path):
+    return copy(tmp_path)
+
+
+def ranks(ids):
+    return {int(name.rsplit("-", 1)[1]) for name in ids}
+
+
+def on_disk(folder: Path, content: bytes) -> bool:
+    return any(content in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_was_planted_is_found(world):
+    summary = world.match()
+    found = {one.match.ref_id: one for one in world.store.findings()}
+    assert found.keys() == {"1.png", "2.png", "3.png"}
+    assert found["1.png"].severity is Severity.CRITICAL
+    assert found["1.png"].match.similarity == pytest.approx(1)
+    assert found["1.png"].match.phash_distance == 0
+    assert not found["1.png"].match.mirrored
+    assert found["2.png"].match.mirrored
+    assert found["2.png"].match.similarity == pytest.approx(1)
+    assert found["2.png"].severity is Severity.CRITICAL
+    assert found["3.png"].explained_by_base
+    assert summary.explained_by_base == 1
+    assert summary.count(Severity.LOW) == summary.new == 2
+    assert summary.findings["critical"] == 2
+    assert (summary.extractions, summary.hashed, summary.unhashed) == (5, 5, 0)
+    assert last_summary(world.store) == summary
+
+
+def test_a_match_with_a_decoy_is_a_false_one_and_no_finding(world):
+    summary = world.match()
+    assert {one.match.set_name for one in world.store.findings()} == {"artist"}
+    assert [one.ref_id for one in world.store.matches(decoys=True)] == ["11.png"]
+    assert summary.false_matches(Severity.HIGH) == (1, 10)
+    decoys = next(one for one in summary.sets if one.decoy)
+    median, _, highest = decoys.highest[describe.name]
+    assert median < 0.8 < highest
+    assert highest == pytest.approx(1)
+
+
+def test_pixels_of_what_matched_nothing_are_gone_from_the_disk(world):
+    before = {name: png for name, png, _ in world.extractions.images(sorted(world.extractions.image_ids()))}
+    summary = world.match()
+    assert ranks(world.extractions.image_ids()) == {LEAKED, MIRRORED, BASE_KNOWS}
+    assert (summary.erased, summary.kept) == (2, 3)
+    for name, png in before.items():
+        assert on_disk(world.home / "lance", png) == (name in world.extractions.image_ids())
+
+
+@pytest.mark.parametrize(("keep", "left"), [("all", 5), ("none", 0)])
+def test_keep_images(world, keep, left):
+    summary = world.match(settings=ReportsSettings(keep_images=keep))
+    assert summary.kept == len(world.extractions.image_ids()) == left
+
+
+def test_a_new_set_is_matched_with_old_extractions_without_their_pixels(world):
+    world.match()
+    codes = HASHER(canonical(picture(4)))
+    assert codes.phash is not None
+    listed = world.home / "list.txt"
+    listed.write_text(f"phash {codes.phash.hex()}\n" + (f"pdq {codes.pdq.hex()}\n" if codes.pdq else ""))
+    world.references.add_hashes("partner", listed)
+    summary = world.match()
+    assert summary.hashed == 0
+    found = [one for one in world.store.findings() if one.match.set_name == "partner"]
+    assert {one.state for one in found} == {FindingState.NEW}
+    assert {one.match.ref_id for one in found} == {"1", "2"} if codes.pdq else {"1"}
+    assert all(one.match.similarity is None and not one.explained_by_base for one in found)
+    partner = next(one for one in summary.sets if one.name == "partner")
+    assert partner.compared_by[describe.name] == 0
+    assert partner.compared_by["phash"] == 5
+
+
+@needs_pdq
+def test_the_base_explains_a_hash_too(world):
+    codes = HASHER(canonical(picture(3)))
+    listed = world.home / "list.txt"
+    listed.write_text(f"pdq {codes.pdq.hex()}")
+    world.references.add_hashes("partner", listed)
+    world.match()
+    (found,) = [one for one in world.store.findings() if one.match.set_name == "partner"]
+    assert found.match.control_pdq_distance == 0
+    assert found.explained_by_base
+
+
+def test_states_from_run_to_run(world):
+    world.match()
+    scan(world.extractions, "dogs", extraction(0, picture(1), picture(30)))
+    assert world.match().new == 1
+    world.references.remove("artist")
+    summary = world.match()
+    assert (summary.run, summary.gone, summary.count(Severity.LOW)) == (3, 4, 0)
+    assert {one.state for one in world.store.findings()} == {FindingState.GONE}
+    # What no longer matches anything keeps no pixels either.
+    assert summary.kept == 0
+
+
+def test_twice_in_one_sweep_is_one_run(world):
+    world.match(sweep="monday")
+    first = world.state()
+    world.match(sweep="monday")
+    assert world.state() == first
+    summary = world.match(sweep="tuesday")
+    assert (summary.run, summary.new) == (2, 0)
+
+
+def test_a_picture_made_again_is_hashed_again(world):
+    world.match()
+    scan_time = datetime(2026, 11, 25, tzinfo=UTC)
+    subject = job("cats")
+    found = (extraction(0, picture(2), picture(40)),)
+    done = Outcome(job_id=subject.id, state=State.DONE, extractions=found, descriptor=describe.name)
+    world.extractions.write(subject, done, now=scan_time)
+    summary = world.match()
+    assert (summary.extractions, summary.hashed) == (1, 1)
+    today = [one for one in world.store.findings() if one.state is not FindingState.GONE]
+    assert [(one.match.ref_id, one.match.phash_distance) for one in today] == [("2.png", 0)]
+
+
+def test_without_pdq_the_summary_says_so(world):
+    summary = world.match(hasher=Hasher(None))
+    assert summary.pdq == {"not installed": 5}
+    assert next(one for one in summary.sets if one.name == "artist").compared_by["pdq"] == 0
+    assert summary.findings["critical"] == 2
+
+
+def test_hashes_come_later_when_the_hasher_does(world):
+    world.match(hasher=Hasher(None), settings=ReportsSettings(keep_images="all"))
+    assert world.match().hashed == (5 if HASHER.has_pdq else 0)
+
+
+def test_without_references_nothing_is_found_and_nothing_fails(tmp_path):
+    world = World(tmp_path)
+    scan(world.extractions, "cats", extraction(0, picture(1), picture(2)))
+    summary = world.match(settings=ReportsSettings())
+    assert (summary.sets, summary.count(Severity.LOW), summary.kept) == ((), 0, 0)
+
+
+def test_without_extractions_nothing_fails(tmp_path):
+    world = World(tmp_path)
+    (tmp_path / "list.txt").write_text("9b6cd3a40f2e71d8")
+    world.references.add_hashes("partner", tmp_path / "list.txt")
+    assert world.match(settings=ReportsSettings()).extractions == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [ReportsSettings(decoys=("none",)), ReportsSettings.model_validate({"sets": {"none": {}}})],
+)
+def test_a_setting_that_names_no_set_is_an_error(world, settings):
+    with pytest.raises(ReportError, match=r'"none", which does not exist; there are: artist, decoys'):
+        world.match(settings=settings)
+    assert len(world.extractions.image_ids()) == 5
+
+
+def test_two_matchings_at_once_are_refused(world):
+    with world.store.writing(), pytest.raises(ReportError, match="another process"):
+        world.match(store=FindingStore(world.home / "lance"))
+
+
+def test_progress_tells_what_is_done(world):
+    seen = []
+    world.match(progress=lambda what, done, total: seen.append((what, done, total)))
+    assert seen == [("hashing", 5, 5), ("matching", 1, 2), ("matching", 2, 2)]
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing may catch it."""
+
+
+def dies(cls, name, *, after, death):
+    """Return `cls` with a method that dies before or after it has done its work."""
+
+    def method(self, *args, **kwargs):
+        if after:
+            getattr(cls, name)(self, *args, **kwargs)
+        death()
+
+    return type(f"Dying{cls.__name__}", (cls,), {name: method})
+
+
+def raise_killed():
+    raise Killed
+
+
+POINTS = [
+    (FindingStore, "put_hashes", True),
+    (FindingStore, "replace_matches", False),
+    (FindingStore, "replace_matches", True),
+    (FindingStore, "replace_findings", True),
+    (ExtractionStore, "erase_images", True),
+    (FindingStore, "put_run", False),
+]
+
+
+def dying(world, cls, name, after, death):
+    broken = dies(cls, name, after=after, death=death)(world.home / "lance")
+    return {"store" if cls is FindingStore else "extractions": broken}
+
+
+@pytest.mark.parametrize(("cls", "name", "after"), POINTS)
+def test_cut_off_anywhere_and_run_again_it_ends_the_same(copy, tmp_path, cls, name, after):
+    undisturbed, cut_off = copy(tmp_path / "a"), copy(tmp_path / "b")
+    for world in (undisturbed, cut_off):
+        world.match()
+        scan(
+            world.extractions,
+            "dogs",
+            extraction(0, picture(1), picture(30)),
+            extraction(1, picture(5), picture(31)),
+        )
+    undisturbed.match()
+    with pytest.raises(Killed):
+        cut_off.match(**dying(cut_off, cls, name, after, raise_killed))
+    # A new process opens the stores anew.
+    again = World(tmp_path / "b")
+    again.match()
+    assert again.state() == undisturbed.state()
+
+
+def test_kill_9_and_run_again_it_ends_the_same(copy, tmp_path):
+    undisturbed, killed = copy(tmp_path / "a"), copy(tmp_path / "b")
+    undisturbed.match()
+    child = subprocess.run([sys.executable, __file__, str(tmp_path / "b")], check=False, capture_output=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    assert killed.store.last_run() is None
+    World(tmp_path / "b").match()
+    assert World(tmp_path / "b").state() == undisturbed.state()
+
+
+def test_the_summary_is_plain_json(world):
+    content = json.loads(json.dumps(world.match().as_dict()))
+    assert content["findings"] == {"critical": 2, "high": 0, "medium": 0, "low": 0}
+
+
+if __name__ == "__main__":
+    here = World(Path(sys.argv[1]))
+    here.match(
+        **dying(here, FindingStore, "replace_findings", True, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    )
