@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from crawler import tables
 from crawler.checkpoint import Base, Checkpoint, CrawlError, Hub, Kind, Page, Skip, SkipReason
-from crawler.rows import base_json, checkpoint_json, checkpoint_row, retire, skip_json, skip_row
+from crawler.rows import base_json, checkpoint_json, checkpoint_row, cleaned, retire, skip_json, skip_row
 
 MAX_FAILURES = 3
 """A listing that fails so often at one cursor begins anew: the cursor may have expired."""
@@ -115,10 +115,11 @@ class Catalog:
         """
         seen = self._clock()
         with self._engine.begin() as connection:
-            for repo, revision in dict.fromkeys((row.repo, row.revision) for row in page.rows):
+            rows = [cleaned(row) for row in page.rows]
+            for repo, revision in dict.fromkeys((row.repo, row.revision) for row in rows):
                 retire(connection, hub, repo, revision)
-            found = [row for row in page.rows if isinstance(row, Checkpoint)]
-            left_out = [row for row in page.rows if isinstance(row, Skip)]
+            found = [row for row in rows if isinstance(row, Checkpoint)]
+            left_out = [row for row in rows if isinstance(row, Skip)]
             checkpoints = {row.id: checkpoint_row(row, seen) for row in found}
             skips = {(row.repo, row.revision, row.path): skip_row(row, seen) for row in left_out}
             tables.upsert(connection, tables.checkpoint, list(checkpoints.values()), keep=["first_seen"])

@@ -16,6 +16,21 @@ skip_json: TypeAdapter[Skip] = TypeAdapter(Skip)
 base_json: TypeAdapter[Base] = TypeAdapter(Base)
 
 
+def cleaned(row: Checkpoint | Skip) -> Checkpoint | Skip:
+    """The record without what SQL and UTF-8 cannot hold, which a stranger's JSON may: NULs, lone surrogates."""
+    if isinstance(row, Checkpoint):
+        return checkpoint_json.validate_python(_without_broken(checkpoint_json.dump_python(row)))
+    return skip_json.validate_python(_without_broken(skip_json.dump_python(row)))
+
+
+def _without_broken(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "?")
+    if isinstance(value, dict):
+        return {name: _without_broken(item) for name, item in value.items()}
+    return [_without_broken(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def checkpoint_row(checkpoint: Checkpoint, seen: str) -> dict[str, Any]:
     """The row of a checkpoint that a hub shows now; `seen` is ISO 8601."""
     base = checkpoint.base
