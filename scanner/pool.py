@@ -116,13 +116,13 @@ class LocalPool:
         return check
 
 
-def failed(job: Job, error: BaseException, *, detail: str | None = None, seconds: float = 0.0) -> Outcome:
+def failed(job: Job, error: BaseException, *, seconds: float = 0.0) -> Outcome:
     """The outcome of an attempt that took its worker along."""
     return Outcome(
         job_id=job.id,
         state=State.FAILED,
         reason=type(error).__name__,
-        detail=str(error)[:2000] if detail is None else detail,
+        detail=str(error)[:2000],
         seconds=seconds,
     )
 

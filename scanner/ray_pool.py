@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,9 +35,7 @@ logger = logging.getLogger(__name__)
 _POLL = 0.5
 """Seconds between two looks at time-outs and downloads; an outcome is seen at once."""
 _START = 300.0
-"""Seconds for all workers to start."""
-_LOSSES = 5
-"""Different jobs in a row that one place may lose its worker to, before the place is thought broken."""
+"""Seconds for a worker to start."""
 
 
 class _Actor:
@@ -62,13 +61,16 @@ class _Place:
 
     actor: Any
     lost_to: list[str] = field(default_factory=list)
-    """Jobs that took a worker along since the last outcome, in order."""
+    """Different jobs that took a worker along since the last outcome."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class _Call:
+    """What an actor is doing."""
+
     place: _Place
-    job: Job
+    job: Job | None
+    """None while it starts."""
     begun: float
 
 
@@ -81,16 +83,25 @@ class RayPool:
         settings: ScannerSettings,
         *,
         stop: Event,
+        losses: int = 5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a pool of `settings.workers`; `clock` gives seconds from any beginning."""
+        """Prepare a pool of `settings.workers`.
+
+        Args:
+            losses: different jobs in a row that one place may lose its worker to, before the place is
+                thought broken and not used any more. Without it, one bad GPU would ruin every job.
+            clock: seconds, from any beginning.
+        """
         self._make_worker = make_worker
         self._settings = settings
         self._stop = stop
+        self._losses = losses
         self._clock = clock
         self._idle: list[_Place] = []
-        self._running: dict[Any, _Running] = {}
+        self._calls: dict[Any, _Call] = {}
         self._actor_class: Any = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         """Start or join the cluster, and the workers.
@@ -100,27 +111,33 @@ class RayPool:
             Exception: what making a worker raised, such as a DescriptorError.
         """
         with ExitStack() as undo:
+            # Ray prints to stdout that a worker died; there, a caller may wait for JSON.
+            undo.enter_context(redirect_stdout(sys.stderr))
             undo.callback(ray.shutdown)
             _join(self._settings)
-            self._actor_class = self._sized_actor()
-            self._idle = [_Place(self._spawn()) for _ in range(self._settings.workers)]
+            gpus = gpus_each(self._settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
+            self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(
+                _Actor
+            )
+            for _ in range(self._settings.workers):
+                self._start(_Place(None))
             try:
-                ray.get([place.actor.open.remote() for place in self._idle], timeout=_START)
+                ray.get(list(self._calls), timeout=_START)
             except RayTaskError as error:
                 raise error.cause from None
             except RayError as error:
                 raise ScanError(f"the Ray workers did not start ({error}); look at `ray status`") from error
-            undo.pop_all()
+            self._open = undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # On a shared cluster the actors would end with this driver anyway, but not before their job.
-        for place in [*self._idle, *(running.place for running in self._running.values())]:
+        for place in [*self._idle, *(call.place for call in self._calls.values())]:
             ray.kill(place.actor)
-        self._running.clear()
-        ray.shutdown()
+        self._calls.clear()
+        self._open.close()
 
     def run(self, ready: Iterable[Ready | None]) -> Generator[Outcome]:
         """See `scanner.pool.Pool.run`.
@@ -140,87 +157,86 @@ class RayPool:
                     if item is None:
                         break
                     self._begin(item)
-            if self._running:
-                yield from self._ended()
-                yield from self._timed_out()
-            elif exhausted:
+            if exhausted and all(call.job is None for call in self._calls.values()):
                 return
-            elif not self._idle:
-                raise ScanError(
-                    f"every worker was lost to {_LOSSES} different jobs in a row: the devices or Ray are "
-                    "broken; see the jobs' details in the ledger"
-                )
+            if not self._calls and not self._idle:
+                raise ScanError("no device is left that keeps a worker; see the jobs' details in the ledger")
+            yield from self._ended()
+            yield from self._timed_out()
 
     def _begin(self, item: Ready) -> None:
         place = self._idle.pop(0)
         call = place.actor.run.remote(item.job, item.base, item.weights)
-        self._running[call] = _Running(place, item.job, self._clock())
+        self._calls[call] = _Call(place, item.job, self._clock())
 
     def _ended(self) -> Iterator[Outcome]:
-        calls, _ = ray.wait(list(self._running), timeout=_POLL)
-        for call in calls:
-            running = self._running.pop(call)
+        """Wait a moment for calls to end; give the outcomes of those that were jobs."""
+        if not self._calls:
+            return
+        ended, _ = ray.wait(list(self._calls), timeout=_POLL)
+        for ref in ended:
+            call = self._calls.pop(ref)
             try:
-                outcome: Outcome = ray.get(call)
+                outcome: Outcome | None = ray.get(ref)
             except RayTaskError as error:
                 # The worker raised, which it does only when its process is of no use any more.
-                outcome = failed(running.job, error.cause, seconds=self._seconds(running))
-                self._replace(running)
+                yield from self._lost(call, error.cause)
             except RayError as error:
-                detail = f"the worker died: {error}"[:2000]
-                outcome = failed(running.job, error, detail=detail, seconds=self._seconds(running))
-                self._replace(running)
+                yield from self._lost(call, error)
             else:
-                running.place.lost_to.clear()
-                self._idle.append(running.place)
-            yield outcome
+                self._idle.append(call.place)
+                if outcome is not None:
+                    call.place.lost_to.clear()
+                    yield outcome
 
     def _timed_out(self) -> Iterator[Outcome]:
         limit = self._settings.job_timeout_seconds
-        late = [call for call, running in self._running.items() if self._seconds(running) > limit]
-        for call in late:
-            running = self._running.pop(call)
-            self._replace(running)
-            error = JobTimeout(timeout_detail(limit))
-            yield failed(running.job, error, seconds=self._seconds(running))
+        for ref, call in list(self._calls.items()):
+            if self._seconds(call) > (limit if call.job else _START):
+                del self._calls[ref]
+                yield from self._lost(call, JobTimeout(timeout_detail(limit)))
 
-    def _replace(self, running: _Running) -> None:
-        """Give the place a new actor, unless job after job has lost its worker there."""
-        place, job = running.place, running.job
-        logger.warning("job %s: its worker was lost, and is replaced", job.id)
+    def _lost(self, call: _Call, error: BaseException) -> Iterator[Outcome]:
+        """Replace the worker that a job, or its own start, has cost."""
+        place, job = call.place, call.job
         ray.kill(place.actor)
+        if job is None:
+            logger.error("a worker did not start again, its device is given up: %s", error)
+            return
+        logger.warning("job %s: its worker was lost: %s", job.id, error)
         if job.id not in place.lost_to:
             place.lost_to.append(job.id)
-        if len(place.lost_to) >= _LOSSES:
-            logger.error("a worker was lost to %d different jobs in a row and is given up", _LOSSES)
-            return
-        place.actor = self._spawn()
-        self._idle.append(place)
+        if len(place.lost_to) < self._losses:
+            self._start(place)
+        else:
+            logger.error("a device lost its worker to %d jobs in a row and is given up", self._losses)
+        yield failed(job, error, seconds=self._seconds(call))
 
-    def _seconds(self, running: _Running) -> float:
-        return self._clock() - running.begun
+    def _start(self, place: _Place) -> None:
+        place.actor = self._actor_class.remote(self._make_worker)
+        self._calls[place.actor.open.remote()] = _Call(place, None, self._clock())
 
-    def _spawn(self) -> Any:
-        return self._actor_class.remote(self._make_worker)
+    def _seconds(self, call: _Call) -> float:
+        return self._clock() - call.begun
 
-    def _sized_actor(self) -> Any:
-        """The actor with what one of it needs.
 
-        Raises:
-            ScanError: there is not enough for all workers, who would wait for ever.
-        """
-        wanted = self._settings.workers
-        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        gpus = int(have.get("GPU", 0))
-        on_gpus = self._settings.device == "cuda" or (self._settings.device == "auto" and gpus > 0)
-        kind, there = ("GPUs", gpus) if on_gpus else ("CPU cores", int(have.get("CPU", 0)))
-        if there < wanted:
-            raise ScanError(
-                f"scanner.workers is {wanted}, but Ray has {there} {kind}; lower it, or set scanner.device"
-            )
-        return ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0, max_restarts=0, max_task_retries=0)(
-            _Actor
+def gpus_each(settings: ScannerSettings, have: Mapping[str, float]) -> int:
+    """1 when each worker takes a GPU, 0 when it takes a core.
+
+    Args:
+        have: the cluster's resources, by Ray's names.
+
+    Raises:
+        ScanError: there is not enough for all workers, who would wait for ever.
+    """
+    gpus = int(have.get("GPU", 0))
+    on_gpus = settings.device == "cuda" or (settings.device == "auto" and gpus > 0)
+    kind, there = ("GPUs", gpus) if on_gpus else ("CPU cores", int(have.get("CPU", 0)))
+    if there < settings.workers:
+        raise ScanError(
+            f"scanner.workers is {settings.workers}, but Ray has {there} {kind}; lower it, or set scanner.device"
         )
+    return int(on_gpus)
 
 
 def _join(settings: ScannerSettings) -> None:
