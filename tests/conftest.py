@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 # Before any library reads them: nothing in a test may look for a network.
-os.environ["HF_HUB_OFFLINE"] = "0"
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

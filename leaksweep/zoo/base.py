@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".zoo"), help="folder for the finished stages")
     parser.add_argument("--pictures", type=int, default=30_000)
     parser.add_argument("--vae-steps", type=int, default=5_500)
-    parser.add_argument("--unet-steps", type=int, default=5_000)
+    parser.add_argument("--unet-steps", type=int, default=2_400)
     options = parser.parse_args()
     pixels, captions = training_set(options.pictures, seed=0)
     print(f"{len(pixels)} pictures, {len(set(captions))} captions", flush=True)
