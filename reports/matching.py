@@ -1,7 +1,7 @@
 """Extractions against a reference set: which pairs are near, and how near. No judgement.
 
 Exact and in blocks: every extraction is compared with every reference, with numpy's bit counts and
-matrix products. A million hashes take about 30 ms an extraction.
+matrix products. A million PDQ hashes take about 0.1 s an extraction, on one core.
 """
 
 from __future__ import annotations

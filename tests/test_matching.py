@@ -48,7 +48,7 @@ def hashes(rng, count, gaps):
 
 
 def world(seed, extractions, references, gaps=0.3):
-    """Extractions of two makers, references with one to three views, and descriptors of both makers or none."""
+    """Extractions of two makers, references of one to three views, descriptors of both makers or none."""
     rng = np.random.default_rng(seed)
     maker = rng.integers(0, 3, extractions)
     described = {}
