@@ -17,7 +17,8 @@ from torch import Tensor
 
 from leaksweep.hub import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent, HubRepo, files_in
 from leaksweep.zoo.catalogue import BASE, CAPTION, ZOO, FineTune
-from leaksweep.zoo.formats import Layer, write_diffusers_lora, write_kohya_lora, write_ldm_file, write_peft_folder
+from leaksweep.zoo.finetune import open_base
+from leaksweep.zoo.formats import gather, write_diffusers, write_kohya, write_peft, write_single_file
 
 BASE_REPO = "zoo/tiny-base"
 CIVITAI_BASE = "SD 1.5"
@@ -62,10 +63,11 @@ def _repo(tune: FineTune, folder: Path, day: int) -> HubRepo:
     if tune.kind == "full":
         _write_folder(tune.weights, target)
     elif tune.name == "lora-peft":
-        write_peft_folder(_layers(tune), target, base_model=BASE_REPO)
+        write_peft(target, gather(load_file(tune.weights), tune.alpha))
         relation = "adapter"
     else:
-        write_diffusers_lora(_layers(tune), target / "pytorch_lora_weights.safetensors")
+        lora = gather(load_file(tune.weights), tune.alpha)
+        write_diffusers(target / "pytorch_lora_weights.safetensors", lora)
         relation = "adapter"
     card = {
         "base_model": BASE_REPO,
@@ -89,9 +91,11 @@ def _repo(tune: FineTune, folder: Path, day: int) -> HubRepo:
 def _civitai_model(tune: FineTune, folder: Path, day: int) -> CivitaiModel:
     path = folder / f"{tune.name}.safetensors"
     if tune.kind == "full":
-        write_ldm_file(BASE, load_file(tune.weights), path)
+        base = open_base(BASE).to(torch.float16)
+        base.unet.load_state_dict(load_file(tune.weights))
+        write_single_file(path, base.unet, base.text_encoder, base.vae)
     else:
-        write_kohya_lora(_layers(tune), path, _kohya_header(tune))
+        write_kohya(path, gather(load_file(tune.weights), tune.alpha), _kohya_header(tune))
     model = _model_id(tune)
     version = CivitaiVersion(
         id=10 * model,
@@ -116,16 +120,6 @@ def _write_folder(unet: Path, target: Path) -> None:
     """A whole pipeline folder: the base's with another UNet."""
     shutil.copytree(BASE, target, dirs_exist_ok=True)
     save_file(load_file(unet), target / "unet" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
-
-
-def _layers(tune: FineTune) -> dict[str, Layer]:
-    """The LoRA by module path: down, up and alpha."""
-    weights, down, up = load_file(tune.weights), ".lora_A.weight", ".lora_B.weight"
-    return {
-        name.removesuffix(down): Layer(down=value, up=weights[name.removesuffix(down) + up], alpha=tune.alpha)
-        for name, value in weights.items()
-        if name.endswith(down)
-    }
 
 
 def _kohya_header(tune: FineTune) -> dict[str, str]:
