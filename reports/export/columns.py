@@ -42,7 +42,7 @@ _CHECKPOINT = (
 )
 
 FINDINGS = (
-    Column("id", "string", "16 hex digits, the same from run to run; what `leaksweep verify` takes."),
+    Column("id", "string", "16 hex digits, the same from run to run."),
     Column("severity", "string", "`critical`, `high`, `medium` or `low`."),
     Column("state", "string", "Against the run before: `new`, `known` or `gone`."),
     Column("rule", "string", "The rule of the severity ladder that applied, with its threshold."),

@@ -39,7 +39,7 @@ _MEANINGS = {
     Severity.CRITICAL: "An extraction is a copy of a reference as far as the measures can tell.",
 }
 _HELP = (
-    "The checkpoint gives back a picture of the reference set. Make it again with `leaksweep verify`, "
+    "The checkpoint gives back a picture of the reference set. Scan again with another seed, "
     "then decide with a person who may see the picture."
 )
 
@@ -59,7 +59,7 @@ def sarif(report: Report) -> Node:
         "invocations": [_invocation(report)],
         "columnKind": "unicodeCodePoints",
         "results": [_result(rows) for _, rows in report.findings.groupby("id", sort=False)],
-        "properties": {"coverage": _coverage(report), "recipe": report.recipe_id},
+        "properties": {"coverage": _coverage(report), "recipe": report.recipe.id},
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
