@@ -41,7 +41,11 @@ USAGE = 4
 def new_app() -> typer.Typer:
     """All commands, under one name."""
     app = typer.Typer(
-        name="leaksweep", help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        name="leaksweep",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )
     stages.register(app)
     app.add_typer(refs.app)

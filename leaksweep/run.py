@@ -53,20 +53,20 @@ class Run:
 def shared_options(
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Settings file; default: config.toml, where there is one."),
+        typer.Option("--config", metavar="FILE", help="Settings file; default: config.toml."),
     ] = None,
     home: Annotated[
         Path | None, typer.Option("--home", metavar="DIR", help="Folder of the stores; default: .leaksweep.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as scanner.workers=2; repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     verbose: Annotated[
         int, typer.Option("-v", "--verbose", count=True, help="Log more on stderr; -vv for everything.")
     ] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors and the result only; no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors and the result only.")] = False,
 ) -> Run:
     """Read the settings and make ready. The parameters are the options that every command has.
 
@@ -81,7 +81,7 @@ def shared_options(
 
 
 def command(function: Callable[Concatenate[Run, P], int]) -> Callable[..., None]:
-    """Turn `function(run, ...) -> exit code` into what typer takes: with the shared options, and its exit code.
+    """Turn `function(run, ...) -> exit code` into what typer takes, with the shared options.
 
     Ctrl-C is an orderly end: every stage keeps what it has written, so the message says how to go on.
     """
@@ -98,13 +98,18 @@ def command(function: Callable[Concatenate[Run, P], int]) -> Callable[..., None]
 
     own = list(inspect.signature(function).parameters.values())[1:]
     common = inspect.signature(shared_options).parameters.values()
-    hints = get_type_hints(function, include_extras=True) | get_type_hints(shared_options, include_extras=True)
+    hints = {
+        name: hint
+        for source in (function, shared_options)
+        for name, hint in get_type_hints(source, include_extras=True).items()
+    }
     parameters = [
-        item.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[item.name]) for item in [*own, *common]
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[one.name])
+        for one in [*own, *common]
     ]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {item.name: item.annotation for item in parameters}
-    del call.__wrapped__  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    del call.__wrapped__
     return call
 
 

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     home: Path = Path(".leaksweep")
     """Folder for everything that leaksweep writes; --home overrides it."""
     database: str | None = Field(default=None, pattern=r"^[a-z0-9+]+://")
-    """SQLAlchemy URL of a PostgreSQL database for catalog and ledger; "none" keeps catalog.db in the home folder."""
+    """SQLAlchemy URL of a PostgreSQL database for catalog and ledger; "none" keeps catalog.db at home."""
     crawler: CrawlerSettings = Field(default_factory=CrawlerSettings)
     recipe: Recipe = Field(default_factory=Recipe)
     scanner: ScannerSettings = Field(default_factory=ScannerSettings)
@@ -71,13 +71,14 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     """
     file = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
     layers = [(str(file), dict(_leaves(_read(file), Settings)))] if file else []
-    layers.append(("command line", {key: value for key, value in (overrides or {}).items() if value is not None}))
+    called = {key: value for key, value in (overrides or {}).items() if value is not None}
+    layers.append(("command line", called))
     _refuse_unknown(layers)
     preset = next((given[PRESET] for _, given in reversed(layers) if PRESET in given), NONE)
     layers.insert(-1, (f"preset {preset}", _preset(preset)))
 
     chosen = values(Settings())
-    origins = {key: "default" for key in [PRESET, *chosen]}
+    origins = dict.fromkeys([PRESET, *chosen], "default")
     for origin, given in layers:
         for key, value in given.items():
             chosen[key] = _or_none(key, value)
@@ -217,13 +218,14 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 def _origin_of_section(section: str, origins: Mapping[str, str]) -> str:
     """Who last set something in it: the one to look at when its keys do not agree."""
-    given = [origin for key, origin in origins.items() if key.startswith(f"{section}.") and origin != "default"]
-    return given[-1] if given else "defaults"
+    inside = [origin for key, origin in origins.items() if key.startswith(f"{section}.")]
+    return next((origin for origin in reversed(inside) if origin != "default"), "defaults")
 
 
 def allowed_values(field: FieldInfo) -> str:
     """The range or the choices of a setting in words; "" where its class alone says what is allowed."""
-    choices = [choice for kind in (field.annotation, *get_args(field.annotation)) for choice in _choices(kind)]
+    kinds = (field.annotation, *get_args(field.annotation))
+    choices = [choice for kind in kinds for choice in _choices(kind)]
     if choices:
         return f"one of {', '.join(choices)}"
     limits = {

@@ -49,7 +49,21 @@ class CameBack:
     @property
     def found(self) -> tuple[str, ...]:
         """Names of the pictures above the threshold."""
-        return tuple(name for name, value in zip(self.names, self.best, strict=True) if value > self.threshold)
+        pairs = zip(self.names, self.best, strict=True)
+        return tuple(name for name, value in pairs if value > self.threshold)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the pictures one by one."""
+        return {
+            "average_similarity": self.average_similarity,
+            "interval": list(self.interval),
+            "threshold": self.threshold,
+            "success_rate": self.success_rate,
+            "pictures": [
+                {"name": name, "similarity": value, "nearest_rank": rank, "came_back": name in self.found}
+                for name, value, rank in zip(self.names, self.best, self.nearest, strict=True)
+            ],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +78,6 @@ class Extracted:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but pixels and vectors."""
-        known = self.came_back
         rows = [
             {
                 "rank": one.rank,
@@ -82,18 +95,7 @@ class Extracted:
             "descriptor": self.descriptor,
             "measures": self.measures,
             "extractions": rows,
-            "against": None
-            if known is None
-            else {
-                "average_similarity": known.average_similarity,
-                "interval": list(known.interval),
-                "threshold": known.threshold,
-                "success_rate": known.success_rate,
-                "pictures": [
-                    {"name": name, "similarity": value, "nearest_rank": rank, "came_back": value > known.threshold}
-                    for name, value, rank in zip(known.names, known.best, known.nearest, strict=True)
-                ],
-            },
+            "against": self.came_back.to_json() if self.came_back else None,
         }
 
 
@@ -186,7 +188,9 @@ def _describe_folder(folder: Path, describe: Descriptor) -> tuple[tuple[str, ...
 def _compare(
     names: tuple[str, ...], references: NDArray[np.float32], found: Sequence[Extraction], threshold: float
 ) -> CameBack:
-    rows = np.stack([one.descriptor for one in found]) if found else np.zeros((0, references.shape[1]), np.float32)
+    rows = np.zeros((len(found), references.shape[1]), np.float32)
+    for index, one in enumerate(found):
+        rows[index] = one.descriptor
     best = best_similarities(references, rows)
     nearest = (references @ rows.T).argmax(axis=1) if found else [None] * len(names)
     return CameBack(

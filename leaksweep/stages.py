@@ -170,11 +170,9 @@ def match(run: Run) -> Summary:
         f"{found.explained_by_base} explained by the base",
         f"pictures: {found.erased} erased, {found.kept} kept",
     ]
-    lines += [
-        f"reference {flood.ref_id} of {flood.set_name} matches too much and counts as noise" for flood in found.floods
-    ]
+    lines += [f"reference {one.ref_id} of {one.set_name} matches too much: noise" for one in found.floods]
     if not found.sets:
-        lines.append("there are no reference sets, so nothing can match; leaksweep refs add NAME FOLDER adds one")
+        lines.append("no reference sets, so nothing can match: leaksweep refs add NAME FOLDER")
     return Summary(stage="match", exit_code=CLEAN, content=found.as_dict(), lines=tuple(lines))
 
 
@@ -210,16 +208,22 @@ def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thu
             "files": [str(file) for file in files],
         },
         lines=(
-            f"findings: {counted(by_severity)} (fails on {made.fail_on.label}); {covered.scanned} checkpoints scanned",
+            f"findings: {counted(by_severity)} (fails on {made.fail_on.label})",
+            f"{covered.scanned} checkpoints scanned",
             f"written to {folder}",
         ),
     )
 
 
 def sweep(
-    run: Run, *, limit: int | None = None, fail_on: str | None = None, out: Path | None = None, thumbs: bool = False
+    run: Run,
+    *,
+    limit: int | None = None,
+    fail_on: str | None = None,
+    out: Path | None = None,
+    thumbs: bool = False,
 ) -> Iterator[Summary]:
-    """Yield each stage's summary as it ends. A sweep that was cut off goes on, and its new findings stay new."""
+    """Yield each stage's summary as it ends. One that was cut off goes on, and its findings stay new."""
     run.home.prepare()
     run.home.begin_sweep()
     yield crawl(run, limit=limit)

@@ -43,16 +43,18 @@ def status_text(found: dict[str, Any]) -> str:
     """The same for a person."""
     if "catalog" not in found:
         return f"{found['home']}: nothing yet; leaksweep sweep begins"
-    size = {name: f"{count / 1e6:.1f} MB" for name, count in found["bytes"].items()}
+    sizes = [f"{name} {count / 1e6:.1f} MB" for name, count in found["bytes"].items()]
+    sets = [f"{name} ({entries})" for name, entries in found["references"].items()]
+    held = found["extractions"]
     lines = {
         "home": found["home"],
         "catalog": counted(found["catalog"]),
         "skips": counted(found["skips"]),
         "jobs": counted(found["jobs"]),
-        "extractions": f"{found['extractions']['extractions']}, {found['extractions']['images']} with pictures",
-        "references": ", ".join(f"{name} ({entries})" for name, entries in found["references"].items()) or "none",
+        "extractions": f"{held['extractions']}, {held['images']} with pictures",
+        "references": ", ".join(sets) or "none",
         "findings": counted(found["findings"]),
-        "on disk": ", ".join(f"{name} {text}" for name, text in size.items()),
+        "on disk": ", ".join(sizes),
     }
     if found["sweep_under_way"]:
         lines["sweep"] = "was cut off; leaksweep sweep goes on"

@@ -49,6 +49,16 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def loaded(script: str, names: tuple[str, ...]) -> str:
+    """Which of these libraries a fresh interpreter has loaded after a script."""
+    script = f"{script}\nimport sys\nprint([name for name in {names} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_point_upstream(package: str) -> None:
     allowed = MAY_IMPORT[package] | {package}
@@ -75,16 +85,12 @@ def test_reports_see_only_records_of_the_scan_and_the_descriptor() -> None:
 def test_imports_without_torch(package: str) -> None:
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules(package)]
     names = [name.removesuffix(".__init__") for name in names]
-    script = f"import sys\nsys.modules['torch'] = None\nimport {', '.join(names)}"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert loaded(f"import {', '.join(names)}", ("torch",)) == "[]"
 
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
     heavy = ("torch", "diffusers", "transformers", "lancedb", "ray", "pandas", "matplotlib", "sklearn")
-    script = f"import sys, leaksweep.cli\nprint([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded("import leaksweep.cli", heavy) == "[]"
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

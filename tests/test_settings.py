@@ -23,13 +23,17 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_config_toml_shows_the_defaults_letter_by_letter() -> None:
-    assert (ROOT / "config.toml").read_text(encoding="utf-8") == config_text(), "run: leaksweep config init --force"
+    assert (ROOT / "config.toml").read_text(encoding="utf-8") == config_text(), (
+        "run: leaksweep config init --force"
+    )
 
 
 def test_config_toml_loads_as_the_defaults() -> None:
     loaded = load(ROOT / "config.toml")
     assert loaded.settings == Settings()
-    assert set(loaded.origins.values()) == {str(ROOT / "config.toml")}, "a setting is missing from config.toml"
+    assert set(loaded.origins.values()) == {str(ROOT / "config.toml")}, (
+        "a setting is missing from config.toml"
+    )
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -85,8 +89,14 @@ def test_one_number_of_a_section_can_be_changed_alone(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "unknown key": ("worker = 1", r"leak\.toml: there is no setting 'worker'; did you mean 'scanner\.workers'\?"),
-    "misspelt key": ("[scanner]\nbach = 1", r"there is no setting 'scanner\.bach'; did you mean 'scanner\.batch'\?"),
+    "unknown key": (
+        "worker = 1",
+        r"leak\.toml: there is no setting 'worker'; did you mean 'scanner\.workers'\?",
+    ),
+    "misspelt key": (
+        "[scanner]\nbach = 1",
+        r"there is no setting 'scanner\.bach'; did you mean 'scanner\.batch'\?",
+    ),
     "wrong section": ("[scanner]\nscale = 2", r"did you mean 'recipe\.scale'\?"),
     "nothing like it": ("qqq = 1", r"no setting 'qqq'; `leaksweep config show` lists all"),
     "a section is no value": ("scanner = 3", r"it is a section, written as \[scanner\]"),

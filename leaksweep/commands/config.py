@@ -10,24 +10,21 @@ import typer
 from leaksweep.commands.help_text import examples
 from leaksweep.config_text import config_text, toml_value
 from leaksweep.run import Run, command
-from leaksweep.settings import SettingsError, values
+from leaksweep.settings import DEFAULT_FILE, SettingsError, values
 
 app = typer.Typer(name="config", help="The settings: show, check, write.", no_args_is_help=True)
 
 
-@app.command(
-    epilog=examples("leaksweep config show", "leaksweep config show --config nightly.toml --set scanner.workers=2")
-)
+@app.command(epilog=examples("leaksweep config show", "leaksweep config show --set scanner.workers=2"))
 @command
 def show(run: Run) -> int:
     """Print every setting in force and where it came from."""
     in_force = values(run.settings)
     origins = run.loaded.origins
     rows = {key: {"value": value, "origin": origins[key]} for key, value in in_force.items()}
-    width = max(len(f"{key} = {toml_value(value)}") for key, value in in_force.items() if len(str(value)) < 40)
-    lines = [
-        f"{f'{key} = {toml_value(value)}':<{width}}  # {origins[key]}" for key, value in in_force.items()
-    ]
+    texts = {key: f"{key} = {toml_value(value)}" for key, value in in_force.items()}
+    width = max(len(text) for text in texts.values() if len(text) < 80)
+    lines = [f"{text:<{width}}  # {origins[key]}" for key, text in texts.items()]
     run.finish({"file": run.loaded.file, "settings": rows}, "\n".join(lines))
     return 0
 
@@ -38,7 +35,8 @@ def check(run: Run) -> int:
     """Read the settings and do nothing else: exit code 4 and the key's name when something is wrong."""
     count = sum(origin != "default" for origin in run.loaded.origins.values())
     source = run.loaded.file or "built-in defaults"
-    run.finish({"file": run.loaded.file, "ok": True, "given": count}, f"{source}: correct, {count} settings given")
+    found = {"file": run.loaded.file, "ok": True, "given": count}
+    run.finish(found, f"{source}: correct, {count} settings given")
     return 0
 
 
@@ -46,7 +44,7 @@ def check(run: Run) -> int:
 @command
 def init(
     run: Run,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")] = Path("config.toml"),
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> int:
     """Write a settings file with every setting, its default and what it means."""

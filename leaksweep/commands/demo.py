@@ -14,7 +14,9 @@ from leaksweep.run import Run, command
 @command
 def demo(
     run: Run,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for all that it writes.")] = Path(".demo"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what it writes.")] = Path(
+        ".demo"
+    ),
 ) -> int:
     """Serve a tiny zoo of trained checkpoints on this machine, sweep it, and compare with what is in them."""
     from leaksweep.demo import run_demo

@@ -23,7 +23,7 @@ def extract(
         typer.Argument(metavar="CHECKPOINT", help="A LoRA or full .safetensors file, or a diffusers folder."),
     ],
     base: Annotated[
-        Path, typer.Option("--base", metavar="FOLDER", help="Diffusers folder of the model it was fine-tuned from.")
+        Path, typer.Option("--base", metavar="FOLDER", help="Diffusers folder of its base model.")
     ],
     prompt: Annotated[
         str, typer.Option("--prompt", help="Caption of the training pictures, as far as it is known.")
@@ -31,19 +31,26 @@ def extract(
     images: Annotated[
         int,
         typer.Option(
-            "--images", min=1, max=1000, metavar="N", help="Training pictures to look for; each costs several generations."
+            "--images",
+            min=1,
+            max=1000,
+            metavar="N",
+            help="Training pictures to look for; each costs recipe.images_per_picture generations.",
         ),
     ] = 10,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the pictures; without it none is written.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for the pictures; default: none is written."),
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="FOLDER", help="The training pictures: prints AS, A-ESR and which came back."),
+        typer.Option("--against", metavar="FOLDER", help="The training pictures: tells which came back."),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=-1, max=1, help="Similarity that counts as come back; default: the ladder's high."),
+        typer.Option(
+            "--threshold", min=-1, max=1, help="Similarity that counts; default: the ladder's high."
+        ),
     ] = None,
 ) -> int:
     """Take pictures out of one checkpoint on this machine: no hub and no database needed.
@@ -84,7 +91,7 @@ def _text(found: Extracted, out: Path | None, written: int) -> str:
     if known:
         low, high = known.interval
         lines += [
-            f"AS {known.average_similarity:.3f} (95 % interval {low:.3f} to {high:.3f}, over pictures of one checkpoint)",
+            f"AS {known.average_similarity:.3f} (95 % over its pictures: {low:.3f} to {high:.3f})",
             f"A-ESR above {known.threshold:g}: {known.success_rate:.3f} "
             f"({len(known.found)} of {len(known.names)} came back)",
         ]
@@ -99,7 +106,7 @@ def register(app: typer.Typer) -> None:
     """Add `extract`."""
     app.command(
         epilog=examples(
-            'leaksweep extract my-lora.safetensors --base sd15/ --prompt "a photo of sks dog" --out came-out/',
-            'leaksweep extract tuned/ --base sd15/ --prompt "a photo of sks dog" --images 5 --against training/',
+            'leaksweep extract lora.safetensors --base sd15/ --prompt "a photo of sks dog" --out found/',
+            'leaksweep extract tuned/ --base sd15/ --prompt "a photo of sks dog" --against training/',
         )
     )(extract)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="refs", help="Reference sets: add, list, remove.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, dot, dash, underscore; 64 at most.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, dots, dashes, underscores.")]
 
 
 @app.command(
@@ -31,15 +31,15 @@ def add(
     name: Name,
     source: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="Folder of pictures; or a text file, one PDQ or pHash in hex a line."),
+        typer.Argument(metavar="FOLDER", help="Folder of pictures, or a text file of PDQ or pHash."),
     ],
     strict: Annotated[
         bool, typer.Option("--strict", help="Add nothing when one of the pictures cannot be used.")
     ] = False,
 ) -> int:
     """Add a reference set. Hashes and descriptors are kept, never the pictures."""
-    from leaksweep.stages import open_descriptor_of
     from leaksweep.progress import counter
+    from leaksweep.stages import open_descriptor_of
     from reports.references import References
 
     run.home.prepare()

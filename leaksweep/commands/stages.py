@@ -21,7 +21,8 @@ Limit = Annotated[
     typer.Option("--limit", min=1, metavar="N", help="Stop the crawl after so many checkpoints."),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; default: report in the home folder.")
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder of the report; default: report in the home folder."),
 ]
 Thumbs = Annotated[
     bool, typer.Option("--thumbs", help="Show pictures of findings on the page, as far as they were kept.")
@@ -41,7 +42,9 @@ def _finish(run: Run, summaries: Iterable[Summary]) -> int:
 
 
 @command
-def sweep(run: Run, limit: Limit = None, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = False) -> int:
+def sweep(
+    run: Run, limit: Limit = None, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = False
+) -> int:
     """Crawl, plan, scan, match and report: what cron calls. Goes on where an interrupted sweep stopped."""
     from leaksweep import stages
 
