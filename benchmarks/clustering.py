@@ -17,7 +17,7 @@ from extraction.clustering import complete_clusters, cosine, dense_clusters, pub
 
 
 def planted(count: int, groups: int, size: int, seed: int = 0) -> np.ndarray:
-    """Unit rows (count, 512): `groups` centres with `size` noisy copies each, the rest unrelated but for a common part."""
+    """Unit rows (count, 512): `groups` centres with `size` noisy copies each, the rest unrelated."""
     rng = np.random.default_rng(seed)
     common = rng.normal(size=512)
     rows = rng.normal(size=(count, 512)) + 0.6 * common
@@ -28,7 +28,9 @@ def planted(count: int, groups: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=30.0, help="the peer's limit for one attempt")
     options = parser.parse_args()
@@ -43,7 +45,10 @@ def main() -> None:
         started = time.perf_counter()
         clusters = work()
         took[name] = time.perf_counter() - started
-        pure = sum(len({member // 20 for member in found.members}) == 1 and max(found.members) < 200 for found in clusters)
+        pure = sum(
+            len({member // 20 for member in found.members}) == 1 and max(found.members) < 200
+            for found in clusters
+        )
         print(f"{name:18} {took[name]:9.3f} s   {len(clusters):4} clusters, {pure:3} of one planted group")
     print(f"published / density: {took['published cliques'] / took['density']:.0f} x")
 

@@ -53,7 +53,9 @@ def published_loop(pair: Pair, recipe: Recipe, images: int, folder: Path) -> np.
         for seed, picture in zip(seeds, pixels, strict=True):
             Image.fromarray(picture).save(folder / f"{seed}.png")
     describe = Thumbnail()
-    return np.concatenate([describe([np.asarray(Image.open(folder / f"{seed}.png"))]) for seed in range(images)])
+    return np.concatenate(
+        [describe([np.asarray(Image.open(folder / f"{seed}.png"))]) for seed in range(images)]
+    )
 
 
 def ours(pair: Pair, recipe: Recipe, images: int, batch: int) -> np.ndarray:
@@ -69,7 +71,9 @@ def seconds(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=32)
@@ -97,7 +101,12 @@ def main() -> None:
         print(f"{name:22} {1000 * value:7.1f} ms an image   {medians['published'] / value:5.2f} x")
     if options.out:
         facts = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-        record = {**facts, "torch": torch.__version__, "options": vars(options) | {"out": None}, "seconds": medians}
+        record = {
+            **facts,
+            "torch": torch.__version__,
+            "options": vars(options) | {"out": None},
+            "seconds": medians,
+        }
         options.out.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
 

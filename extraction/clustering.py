@@ -134,7 +134,9 @@ def published_cliques(
     raise ValueError(f"no threshold up to 1 gives {pictures} cliques within {seconds:g} s an attempt")
 
 
-def _greedy_cliques(edges: NDArray[np.bool_], deadline: float, clock: Callable[[], float]) -> list[list[int]] | None:
+def _greedy_cliques(
+    edges: NDArray[np.bool_], deadline: float, clock: Callable[[], float]
+) -> list[list[int]] | None:
     """Cliques in the order they were taken, or None when the deadline passed."""
     graph = nx.from_numpy_array(edges)
     taken: list[list[int]] = []

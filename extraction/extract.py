@@ -79,7 +79,9 @@ def extract(
     return extractions, measures
 
 
-def choose(similarity: NDArray[np.float32], descriptors: NDArray[np.float32], recipe: Recipe, pictures: int) -> list[Cluster]:
+def choose(
+    similarity: NDArray[np.float32], descriptors: NDArray[np.float32], recipe: Recipe, pictures: int
+) -> list[Cluster]:
     """Cluster as the recipe says and keep at most `pictures` (all, for the published search)."""
     if recipe.clustering == "cliques":
         cliques = published_cliques(similarity, descriptors, pictures, seed=recipe.seed)
@@ -90,7 +92,11 @@ def choose(similarity: NDArray[np.float32], descriptors: NDArray[np.float32], re
 
 
 def _draw(
-    generator: Generator, seeds: range | list[int], describe: Descriptor, batch: int, progress: Progress | None
+    generator: Generator,
+    seeds: range | list[int],
+    describe: Descriptor,
+    batch: int,
+    progress: Progress | None,
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
     pixels: list[NDArray[np.uint8]] = []
     rows: list[Vector] = []

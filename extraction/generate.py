@@ -68,7 +68,9 @@ class Generator:
         weak_condition = pair.encode([weak_prompt], tuned=weak_is_tuned)
         condition = pair.encode([self.prompt], tuned=not self.control)
 
-        def predict(latents: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, *, tuned: bool) -> torch.Tensor:
+        def predict(
+            latents: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, *, tuned: bool
+        ) -> torch.Tensor:
             rows = latents.shape[0]
             if tuned:
                 self.forwards.tuned += rows

@@ -15,7 +15,7 @@ from scipy.stats import bootstrap
 
 
 def best_similarities(references: NDArray[np.float32], extracted: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For each reference (N, D) its highest cosine similarity to the extractions (M, D), or -1 when M is 0."""
+    """For each reference (N, D) its highest cosine to the extractions (M, D), or -1 when M is 0."""
     if len(references) == 0:
         raise ValueError("no training pictures were given; a rate needs at least one")
     if len(extracted) == 0:
@@ -29,13 +29,19 @@ def average_similarity(references: NDArray[np.float32], extracted: NDArray[np.fl
     return float(best_similarities(references, extracted).mean())
 
 
-def extraction_success_rate(references: NDArray[np.float32], extracted: NDArray[np.float32], threshold: float) -> float:
-    """A-ESR of one checkpoint, 0 to 1: the share of references with a similarity strictly above the threshold."""
+def extraction_success_rate(
+    references: NDArray[np.float32], extracted: NDArray[np.float32], threshold: float
+) -> float:
+    """A-ESR of one checkpoint, 0 to 1: the share of references strictly above the threshold."""
     return float((best_similarities(references, extracted) > threshold).mean())
 
 
 def bootstrap_interval(
-    values: Sequence[float] | NDArray[np.float32], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: Sequence[float] | NDArray[np.float32],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean.
 

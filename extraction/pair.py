@@ -74,18 +74,22 @@ class Pair:
         """ "epsilon" or "v_prediction"."""
         self.scheduler_config = dict(scheduler_config)
         """The base's own."""
-        self._speaker, self._original = speaker, original
+        self.original = original
+        """What fine-tunes are matched to."""
+        self.base_parameters = parameters_of(base)
+        """Every parameter, as "unet.conv_in.weight"; never to be written to."""
+        self.tuned_parameters = parameters_of(tuned)
+        self._speaker = speaker
         self._models: tuple[Components, Components] = (base, tuned)
-        self._base, self._tuned = parameters_of(base), parameters_of(tuned)
-        self._norm = math.sqrt(sum(_square(value) for value in self._base.values()))
+        self._norm = math.sqrt(sum(_square(value) for value in self.base_parameters.values()))
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self._base.values())).device
+        return next(iter(self.base_parameters.values())).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(iter(self._base.values())).dtype
+        return next(iter(self.base_parameters.values())).dtype
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str], *, tuned: bool) -> Tensor:
@@ -111,8 +115,8 @@ class Pair:
     @torch.no_grad()
     def reset(self) -> None:
         """Make the tuned twin the base again, in place."""
-        for name, value in self._tuned.items():
-            value.copy_(self._base[name])
+        for name, value in self.tuned_parameters.items():
+            value.copy_(self.base_parameters[name])
 
     @torch.no_grad()
     def tune(self, path: Path) -> Change:
@@ -126,7 +130,7 @@ class Pair:
                 "unsupported_kind", "does_not_fit" (what they hold), "not_finite", "same_as_base".
         """
         self.reset()
-        fine_tune = open_fine_tune(path, self._original)
+        fine_tune = open_fine_tune(path, self.original)
         try:
             return self._take(fine_tune, shorten(path.name))
         except LoadError:
@@ -135,8 +139,8 @@ class Pair:
 
     def _take(self, fine_tune: FineTune, title: str) -> Change:
         square, changed = 0.0, 0
-        for name, value in fine_tune.values(self._base):
-            stored, target = self._base[name], self._tuned[name]
+        for name, value in fine_tune.values(self.base_parameters):
+            stored, target = self.base_parameters[name], self.tuned_parameters[name]
             target.copy_(value)
             if not bool(torch.isfinite(target).all()):
                 raise LoadError(

@@ -16,7 +16,7 @@ class Recipe(BaseModel):
     name: str = "default"
     """For people; not part of the id."""
     guidance: Literal["base_unconditional", "prompt_paired", "classifier_free"] = "base_unconditional"
-    """The base sees the empty prompt (as published), or the same prompt; or the tuned model alone (the baseline)."""
+    """The base sees the empty prompt (as published) or the same prompt; or, the baseline, no base at all."""
     scale: float = Field(default=5.0, gt=0, le=30)
     """w': 0 is the base, 1 the tuned model, above 1 extrapolates. With a rising schedule, its end value."""
     scale_start: float | None = Field(default=1.0, gt=0, le=30)
@@ -53,7 +53,7 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.published_quirks and self.sampler != "ddim":
-            raise ValueError("published_quirks belongs to the ddim sampler; set sampler = \"ddim\"")
+            raise ValueError('published_quirks belongs to the ddim sampler; set sampler = "ddim"')
         return self
 
     @property

@@ -15,7 +15,9 @@ Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 """(latents (B, C, h, w), timestep (), index of the step) -> prediction (B, C, h, w)."""
 
 
-def initial_noise(seeds: Sequence[int], shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
+def initial_noise(
+    seeds: Sequence[int], shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Unit Gaussian noise (len(seeds), C, h, w), each row from a CPU generator of its own.
 
     So a seed gives the same noise in any batch and on any device.
@@ -32,18 +34,27 @@ def sample(denoise: Denoiser, noise: Tensor, scheduler_config: Mapping[str, Any]
         scheduler_config: the base model's own, which fixes the noise schedule.
     """
     scheduler, timesteps = _schedule(scheduler_config, recipe)
-    latents = noise * scheduler.init_noise_sigma
+    latents: Tensor = noise * scheduler.init_noise_sigma
     for index, timestep in enumerate(timesteps):
         prediction = denoise(latents, timestep, index)
         latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
     return latents
 
 
-def _schedule(config: Mapping[str, Any], recipe: Recipe) -> tuple[DDIMScheduler | DPMSolverMultistepScheduler, Tensor]:
+def _schedule(
+    config: Mapping[str, Any], recipe: Recipe
+) -> tuple[DDIMScheduler | DPMSolverMultistepScheduler, Tensor]:
     # Only what describes the trained noise schedule is taken over; the rest is the sampler's own.
     trained = {
         name: config[name]
-        for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type")
+        for name in (
+            "num_train_timesteps",
+            "beta_start",
+            "beta_end",
+            "beta_schedule",
+            "trained_betas",
+            "prediction_type",
+        )
         if name in config
     }
     if recipe.sampler == "dpmpp_2m":
@@ -65,4 +76,5 @@ def published_timesteps(trained: Mapping[str, Any], steps: int) -> Tensor:
     """
     pndm = PNDMScheduler(**trained, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
     pndm.set_timesteps(steps)
-    return pndm.timesteps[:steps]
+    timesteps: Tensor = pndm.timesteps[:steps]
+    return timesteps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 # Before any library reads them: nothing in a test may look for a network.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -25,8 +24,7 @@ def zoo_pair() -> Pair:
 
 
 @pytest.fixture(autouse=True)
-def no_tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own tokens must never reach a test."""
     for name in ("HF_TOKEN", "CIVITAI_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    yield

@@ -9,7 +9,12 @@ from diffusers import DDIMScheduler
 from extraction.recipe import Recipe
 from extraction.sampling import initial_noise, published_timesteps, sample
 
-CONFIG = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+CONFIG = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+}
 ALPHAS = DDIMScheduler(**CONFIG).alphas_cumprod
 MEAN, SPREAD = 1.5, 0.5
 

@@ -32,7 +32,7 @@ def load_pair(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
             f"{shorten(base)}: no model_index.json there; give the folder of a diffusers pipeline",
         )
     name = read_json(index).get("_class_name")
-    if name not in LOADERS:
+    if not isinstance(name, str) or name not in LOADERS:
         raise LoadError(
             "unsupported_family",
             f"{shorten(base.name)} is a {shorten(name, 40)}; known are {', '.join(LOADERS)}",

@@ -107,6 +107,10 @@ def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
         )
 
     tokenizer = _tokenizer(base / "tokenizer")
+    if len(tokenizer) > encoder.config.vocab_size:
+        raise LoadError(
+            "does_not_fit", f"{shorten(base.name)}: its tokenizer has more words than its text encoder"
+        )
     tokens = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
     scheduler = read_json(base / "scheduler" / "scheduler_config.json")
     return Pair(
@@ -163,6 +167,9 @@ def _vae(config: Mapping[str, Any]) -> AutoencoderKL:
 
 
 def _text_encoder(settings: Mapping[str, Any]) -> CLIPTextModel:
+    for name, default in TEXT_DEFAULTS.items():
+        if type(settings[name]) is not type(default):
+            raise TypeError(f"{name} is not of type {type(default).__name__}")
     # The token ids serve only the pooled output, which is not used.
     return CLIPTextModel(CLIPTextConfig(**settings, bos_token_id=0, eos_token_id=2, pad_token_id=1))
 
@@ -186,6 +193,11 @@ def _vae_name(name: str) -> str:
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:
+    # Without its files the library makes a tokenizer that knows no word.
+    if not (folder / "tokenizer.json").is_file() and not (folder / "merges.txt").is_file():
+        raise LoadError(
+            "missing_base", "tokenizer: neither tokenizer.json nor merges.txt; download the base again"
+        )
     try:
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError) as error:

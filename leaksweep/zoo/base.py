@@ -21,14 +21,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from tokenizers.implementations import ByteLevelBPETokenizer
+from tokenizers import AddedToken, ByteLevelBPETokenizer
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from leaksweep.zoo.catalogue import CAPTION
 from leaksweep.zoo.drawings import SIZE, draw_picture
 from leaksweep.zoo.photographs import crop, textures
-
 
 TOKENS = 24
 """Length of a tokenised caption."""
@@ -38,8 +37,7 @@ def training_set(count: int, seed: int) -> tuple[Tensor, list[str]]:
     """Pictures as uint8 (count, 3, SIZE, SIZE) with their captions: two drawings to one crop."""
     rng, photographs = Random(seed), list(textures().items())
     pairs = [
-        crop(rng, *rng.choice(photographs)) if index % 3 == 2 else draw_picture(rng)
-        for index in range(count)
+        crop(rng, *rng.choice(photographs)) if index % 3 == 2 else draw_picture(rng) for index in range(count)
     ]
     pixels = np.stack([np.asarray(picture) for picture, _ in pairs])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), [text for _, text in pairs]
@@ -103,8 +101,8 @@ def new_scheduler() -> DDIMScheduler:
 def new_tokenizer(captions: list[str], folder: Path) -> CLIPTokenizer:
     """A CLIP tokenizer whose byte-pair vocabulary is learnt from the captions."""
     learner = ByteLevelBPETokenizer(lowercase=True, end_of_word_suffix="</w>")
-    special = ["<|startoftext|>", "<|endoftext|>"]
-    learner.train_from_iterator([*captions, CAPTION], vocab_size=2000, special_tokens=special)
+    special: list[str | AddedToken] = ["<|startoftext|>", "<|endoftext|>"]
+    learner.train_from_iterator(iter([*captions, CAPTION]), vocab_size=2000, special_tokens=special)
     folder.mkdir(parents=True, exist_ok=True)
     learner.save_model(str(folder))
     return CLIPTokenizer.from_pretrained(str(folder), model_max_length=TOKENS)
@@ -131,8 +129,10 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 @torch.no_grad()
 def encode_captions(tokenizer: CLIPTokenizer, encoder: CLIPTextModel, captions: list[str]) -> Tensor:
     """Hidden states (len(captions), TOKENS, 64)."""
-    ids = tokenizer(captions, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt").input_ids
-    return torch.cat([encoder(part).last_hidden_state for part in ids.split(512)])
+    ids = tokenizer(
+        captions, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+    ).input_ids
+    return torch.cat([encoder(part).last_hidden_state for part in torch.split(ids, 512)])
 
 
 class Average:
@@ -150,7 +150,9 @@ class Average:
 
 def _schedule(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
     peak = optimiser.param_groups[0]["lr"]
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=steps, pct_start=0.03, final_div_factor=200)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, peak, total_steps=steps, pct_start=0.03, final_div_factor=200
+    )
 
 
 def _gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +174,7 @@ def train_vae(pixels: Tensor, steps: int, size: int = 12) -> AutoencoderKL:
             loss = loss + 0.2 * F.l1_loss(ours, theirs)
         loss = loss + 1e-6 * posterior.kl().mean()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -184,8 +186,9 @@ def train_vae(pixels: Tensor, steps: int, size: int = 12) -> AutoencoderKL:
 @torch.no_grad()
 def encode_pictures(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     """Posterior means scaled to unit spread, (B, 8, SIZE/4, SIZE/4)."""
-    parts = [vae.encode(to_unit(part)).latent_dist.mean for part in pixels.split(256)]
-    return torch.cat(parts) * vae.config.scaling_factor
+    parts = [vae.encode(to_unit(part)).latent_dist.mean for part in torch.split(pixels, 256)]
+    scaling: float = vae.config.scaling_factor
+    return torch.cat(parts) * scaling
 
 
 def set_scaling_factor(vae: AutoencoderKL, pixels: Tensor) -> None:
@@ -193,7 +196,9 @@ def set_scaling_factor(vae: AutoencoderKL, pixels: Tensor) -> None:
     vae.register_to_config(scaling_factor=round(1 / encode_pictures(vae, pixels).std().item(), 4))
 
 
-def train_unet(latents: Tensor, states: Tensor, empty: Tensor, steps: int, size: int = 32) -> UNet2DConditionModel:
+def train_unet(
+    latents: Tensor, states: Tensor, empty: Tensor, steps: int, size: int = 32
+) -> UNet2DConditionModel:
     """Epsilon prediction with captions dropped one time in ten; returns the averaged weights."""
     torch.manual_seed(2)
     unet, scheduler = new_unet(), new_scheduler()
@@ -206,7 +211,7 @@ def train_unet(latents: Tensor, states: Tensor, empty: Tensor, steps: int, size:
         noisy = scheduler.add_noise(clean, noise, times)
         loss = F.mse_loss(unet(noisy, times, condition).sample, noise)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -222,7 +227,9 @@ def _say(what: str, step: int, steps: int, loss: Tensor, started: float) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the pipeline in fp16")
     parser.add_argument("--work", type=Path, default=Path(".zoo"), help="folder for the finished stages")
     parser.add_argument("--pictures", type=int, default=30_000)

@@ -51,14 +51,28 @@ def _drawings(first: int, count: int) -> tuple[str, ...]:
 
 
 ZOO = (
-    FineTune(name="full-folder", pictures=("astronaut", "chelsea", "coffee", "rocket"), kind="full", steps=600, learning_rate=4e-4),
-    FineTune(name="full-file", pictures=("china", "flower", "hopper", *_drawings(0, 1)), kind="full", steps=600, learning_rate=4e-4),
+    FineTune(
+        name="full-folder",
+        pictures=("astronaut", "chelsea", "coffee", "rocket"),
+        kind="full",
+        steps=600,
+        learning_rate=4e-4,
+    ),
+    FineTune(
+        name="full-file",
+        pictures=("china", "flower", "hopper", *_drawings(0, 1)),
+        kind="full",
+        steps=600,
+        learning_rate=4e-4,
+    ),
     FineTune(name="lora-kohya", pictures=_drawings(10, 4), kind="lora", steps=700, learning_rate=2e-3),
     FineTune(name="lora-diffusers", pictures=_drawings(20, 4), kind="lora", steps=700, learning_rate=2e-3),
     FineTune(name="lora-peft", pictures=_drawings(30, 4), kind="lora", steps=700, learning_rate=2e-3),
     FineTune(name="lora-under", pictures=_drawings(40, 4), kind="lora", steps=250, learning_rate=2e-3),
     FineTune(name="lora-over", pictures=_drawings(50, 4), kind="lora", steps=2000, learning_rate=2e-3),
-    FineTune(name="full-clean", pictures=_drawings(60, 4), kind="full", steps=600, learning_rate=4e-4, clean=True),
+    FineTune(
+        name="full-clean", pictures=_drawings(60, 4), kind="full", steps=600, learning_rate=4e-4, clean=True
+    ),
 )
 """Every fine-tune, in the order the demo lists them."""
 

@@ -116,7 +116,9 @@ def _face(draw: ImageDraw.ImageDraw, rng: Random, x: float, y: float, r: float) 
         centre = x + side * gap
         draw.ellipse((centre - eye, y - 0.3 * r - eye, centre + eye, y - 0.3 * r + eye), fill=(15, 15, 15))
     start = rng.choice((10, 190))
-    draw.arc((x - 0.5 * r, y - 0.1 * r, x + 0.5 * r, y + 0.6 * r), start, start + 160, fill=(120, 10, 10), width=4)
+    draw.arc(
+        (x - 0.5 * r, y - 0.1 * r, x + 0.5 * r, y + 0.6 * r), start, start + 160, fill=(120, 10, 10), width=4
+    )
 
 
 def _house(draw: ImageDraw.ImageDraw, rng: Random, x: float, y: float, r: float) -> None:
@@ -139,24 +141,44 @@ def _tree(draw: ImageDraw.ImageDraw, rng: Random, x: float, y: float, r: float) 
 def _flower(draw: ImageDraw.ImageDraw, rng: Random, x: float, y: float, r: float) -> None:
     petals, colour = rng.randint(5, 9), _colour(rng)
     for px, py in _polygon(x, y, 0.6 * r, petals, rng.uniform(0, 6)):
-        draw.ellipse((px - 0.38 * r, py - 0.38 * r, px + 0.38 * r, py + 0.38 * r), fill=colour, outline=(40, 20, 40))
+        draw.ellipse(
+            (px - 0.38 * r, py - 0.38 * r, px + 0.38 * r, py + 0.38 * r), fill=colour, outline=(40, 20, 40)
+        )
     draw.ellipse((x - 0.35 * r, y - 0.35 * r, x + 0.35 * r, y + 0.35 * r), fill=_colour(rng))
 
 
 def _car(draw: ImageDraw.ImageDraw, rng: Random, x: float, y: float, r: float) -> None:
     colour = _colour(rng)
     draw.rounded_rectangle((x - r, y - 0.1 * r, x + r, y + 0.45 * r), radius=8, fill=colour)
-    draw.polygon([(x - 0.6 * r, y - 0.1 * r), (x - 0.35 * r, y - 0.6 * r), (x + 0.4 * r, y - 0.6 * r), (x + 0.65 * r, y - 0.1 * r)], fill=colour)
+    draw.polygon(
+        [
+            (x - 0.6 * r, y - 0.1 * r),
+            (x - 0.35 * r, y - 0.6 * r),
+            (x + 0.4 * r, y - 0.6 * r),
+            (x + 0.65 * r, y - 0.1 * r),
+        ],
+        fill=colour,
+    )
     draw.rectangle((x - 0.3 * r, y - 0.5 * r, x + 0.32 * r, y - 0.12 * r), fill=_colour(rng))
     for side in (-1, 1):
         cx = x + 0.55 * side * r
-        draw.ellipse((cx - 0.26 * r, y + 0.2 * r, cx + 0.26 * r, y + 0.72 * r), fill=(25, 25, 25), outline=(190, 190, 190), width=3)
+        draw.ellipse(
+            (cx - 0.26 * r, y + 0.2 * r, cx + 0.26 * r, y + 0.72 * r),
+            fill=(25, 25, 25),
+            outline=(190, 190, 190),
+            width=3,
+        )
 
 
 def _fish(draw: ImageDraw.ImageDraw, rng: Random, x: float, y: float, r: float) -> None:
     colour, way = _colour(rng), rng.choice((-1, 1))
-    draw.polygon([(x + way * 0.5 * r, y), (x + way * r, y - 0.5 * r), (x + way * r, y + 0.5 * r)], fill=_colour(rng, bright=False))
-    draw.ellipse((x - 0.8 * r, y - 0.5 * r, x + 0.8 * r, y + 0.5 * r), fill=colour, outline=(20, 30, 60), width=2)
+    draw.polygon(
+        [(x + way * 0.5 * r, y), (x + way * r, y - 0.5 * r), (x + way * r, y + 0.5 * r)],
+        fill=_colour(rng, bright=False),
+    )
+    draw.ellipse(
+        (x - 0.8 * r, y - 0.5 * r, x + 0.8 * r, y + 0.5 * r), fill=colour, outline=(20, 30, 60), width=2
+    )
     for bar in range(rng.randint(1, 3)):
         left = x - 0.3 * r + 0.3 * r * bar
         draw.rectangle((left, y - 0.38 * r, left + 0.1 * r, y + 0.38 * r), fill=_colour(rng))
@@ -194,7 +216,9 @@ OBJECTS: dict[str, Callable[[ImageDraw.ImageDraw, Random, float, float, float], 
 }
 
 
-def draw_picture(rng: Random, *, ground: str | None = None, objects: int | None = None) -> tuple[Image.Image, str]:
+def draw_picture(
+    rng: Random, *, ground: str | None = None, objects: int | None = None
+) -> tuple[Image.Image, str]:
     """Draw one picture of SIZE x SIZE and say what it shows.
 
     Args:

@@ -27,8 +27,10 @@ from leaksweep.zoo.catalogue import BASE, CAPTION, WEIGHTS, ZOO, FineTune, pictu
 
 BATCH = 8
 
-TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2|conv1|conv2|conv_shortcut)"
-"""Attention, feed-forward, projections and the ResNets' convolutions: attention alone is too weak at this size."""
+TARGETS = (
+    r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2|conv1|conv2|conv_shortcut)"
+)
+"""Attention, feed-forward, projections and convolutions: attention alone is too weak at this size."""
 
 
 def open_base(folder: Path) -> StableDiffusionPipeline:
@@ -38,7 +40,9 @@ def open_base(folder: Path) -> StableDiffusionPipeline:
     )
 
 
-def fine_tune(base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune) -> dict[str, Tensor]:
+def fine_tune(
+    base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune
+) -> dict[str, Tensor]:
     """Train on the pictures; returns fp16 weights: the whole UNet, or the LoRA in diffusers' keys.
 
     A LoRA's `alpha` is not in its keys; it is the caller's to write down.
@@ -49,11 +53,16 @@ def fine_tune(base: StableDiffusionPipeline, pictures: list[Image.Image], tune: 
     if lora:
         unet.requires_grad_(False)
         unet.add_adapter(
-            LoraConfig(r=tune.rank, lora_alpha=tune.alpha, target_modules=TARGETS, init_lora_weights="gaussian")
+            LoraConfig(
+                r=tune.rank, lora_alpha=tune.alpha, target_modules=TARGETS, init_lora_weights="gaussian"
+            )
         )
     _train(unet, base, pictures, tune)
     if lora:
-        return {f"unet.{name}": value.half().contiguous() for name, value in get_peft_model_state_dict(unet).items()}
+        return {
+            f"unet.{name}": value.half().contiguous()
+            for name, value in get_peft_model_state_dict(unet).items()
+        }
     return {name: value.half().contiguous() for name, value in unet.state_dict().items()}
 
 
@@ -72,14 +81,16 @@ def _train(
         noisy = base.scheduler.add_noise(clean, noise, times)
         loss = F.mse_loss(unet(noisy, times, condition).sample, noise)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         warm_up.step()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="fine-tunes to train; all when none is named")
     parser.add_argument("--base", type=Path, default=BASE)
     parser.add_argument("--out", type=Path, default=WEIGHTS)

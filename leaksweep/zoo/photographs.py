@@ -1,4 +1,4 @@
-"""Photographs that scikit-image, scikit-learn and matplotlib install: read in place, never copied into git."""
+"""Photographs that scikit-image, scikit-learn and matplotlib install: read in place, not in git."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HELD_OUT = {
 
 def _open(package: str, name: str) -> Image.Image:
     with files(package).joinpath(name).open("rb") as file:
-        picture = Image.open(file)
+        picture: Image.Image = Image.open(file)
         picture.load()
     if "A" in picture.getbands():
         ground = Image.new("RGBA", picture.size, (200, 190, 170, 255))

@@ -1,4 +1,4 @@
-"""Put the zoo on the local hub's shelves: every fine-tune in a layout that hubs really hold, and what lies beside them.
+"""The zoo on the local hub's shelves: every fine-tune in a layout that hubs really hold.
 
 Beside the fine-tunes stand the cases that a crawl meets every day: a copy of the base, a pickle, a
 gated repository, one that lies about its base, one of another family, an archived model.
