@@ -126,12 +126,12 @@ def test_a_query_that_cannot_be_read_is_refused(hub: LocalHub, query: str) -> No
 
 def test_an_unknown_expand_lists_the_known_ones(api: HfApi) -> None:
     with pytest.raises(BadRequestError, match="baseModels"):
-        list(api.list_models(expand=["modelId"]))  # type: ignore[list-item]
+        list(api.list_models(expand=["modelId"]))
 
 
 def test_filters_are_all_to_be_met(api: HfApi) -> None:
     def ids(**query: object) -> list[str]:
-        return sorted(model.id for model in api.list_models(**query))  # type: ignore[arg-type]
+        return sorted(model.id for model in api.list_models(**query))
 
     assert ids(filter=["lora", "safetensors"]) == ["studio/cat-lora"]
     assert ids(filter=["base_model:adapter:old-studio/base"]) == ["studio/cat-lora"]
@@ -156,7 +156,7 @@ def test_expand_names_all_there_is_in_a_row(hub: LocalHub) -> None:
     (row,) = next(walk(f"{hub.url}/api/models?{query}"))
     assert row.keys() == {"_id", "id", "gated", "baseModels"}
     base = HfApi(endpoint=hub.url, token=False).model_info("studio/base", expand=["author"])
-    assert row["baseModels"] == {"relation": "adapter", "models": [{"_id": base._id, "id": "studio/base"}]}  # type: ignore[attr-defined]
+    assert row["baseModels"] == {"relation": "adapter", "models": [{"_id": base._id, "id": "studio/base"}]}
 
 
 def test_model_info_tells_digests_and_sizes(api: HfApi) -> None:
@@ -176,7 +176,7 @@ def test_the_commit_follows_the_content(hub: LocalHub, api: HfApi) -> None:
     hub.publish(HubContent(repos=(replace(ADAPTER, files={"cat.safetensors": LORA + b"x"}),)))
     after = api.model_info("studio/cat-lora")
     assert after.sha != before.sha
-    assert after._id == before._id  # type: ignore[attr-defined]
+    assert after._id == before._id
 
 
 def test_a_renamed_repository_redirects_within_this_host(hub: LocalHub, api: HfApi, tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_trees_and_paths(api: HfApi) -> None:
     found = api.get_paths_info("studio/base", ["unet", "unet/weights.safetensors", "no.txt"], expand=True)
     assert [entry.path for entry in found] == ["unet", "unet/weights.safetensors"]
     (pickle,) = api.get_paths_info("other/pickle", ["w.ckpt"], expand=True)
-    assert pickle.security is not None  # type: ignore[union-attr]
-    assert (pickle.security.status, pickle.security.safe) == ("unsafe", False)  # type: ignore[union-attr]
+    assert pickle.security is not None
+    assert (pickle.security.status, pickle.security.safe) == ("unsafe", False)
 
 
 @pytest.mark.parametrize(("expand", "requests"), [(False, 2), (True, 21)])
@@ -316,7 +316,7 @@ def test_a_signed_url_expires() -> None:
 
 def download(hub: LocalHub, repo: str, cache: Path, token: str | bool = False, **more: str) -> Path:
     where = {"filename": "w.safetensors", **more}
-    return Path(hf_hub_download(repo, endpoint=hub.url, cache_dir=cache, token=token, **where))  # type: ignore[arg-type]
+    return Path(hf_hub_download(repo, endpoint=hub.url, cache_dir=cache, token=token, **where))
 
 
 def test_refusals_are_the_clients_own_errors(hub: LocalHub, tmp_path: Path) -> None:
