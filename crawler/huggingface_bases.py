@@ -41,17 +41,18 @@ class Bases:
         if info.gated and not self._granted(repo):
             detail = f"ask for access at {self._api.endpoint}/{repo}, then crawl with that account's token"
             return _skip(repo, revision, SkipReason.GATED, detail)
+        family = families.family_of_repo(repo)
         pipeline = pipeline_class({"config": info.config, "tags": info.tags})
-        family = families.family_of_repo(repo) or families.family_of_pipeline(pipeline or "")
-        if pipeline not in families.AMBIGUOUS_PIPELINES and not families.scannable(family):
-            family = family or families.UNKNOWN
-            return _skip(
-                repo, revision, SkipReason.UNSUPPORTED_FAMILY, f"{family}: no loader for a {pipeline}", family
-            )
+        if refused := _unsupported(repo, revision, family, pipeline):
+            return refused
         files = self._files.tree(repo, revision)
         if INDEX not in files:
             detail = f"no {INDEX}: a base model has to be a diffusers folder"
             return _skip(repo, revision, SkipReason.MISSING_BASE, detail, family)
+        if pipeline is None:
+            pipeline = str(self._files.table(files[INDEX]).get("_class_name"))
+            if refused := _unsupported(repo, revision, family, pipeline):
+                return refused
         needed = folder_files(files)
         if isinstance(needed, SkipReason):
             return _skip(repo, revision, needed, "a component of the pipeline has no .safetensors", family)
@@ -64,6 +65,16 @@ class Bases:
         except HfHubHTTPError:
             return False
         return True
+
+
+def _unsupported(repo: str, revision: str, family: str | None, pipeline: str | None) -> Skip | None:
+    """Why the scanner has no loader for the base, as far as it is known what it is."""
+    if family is None and pipeline not in (None, *families.AMBIGUOUS_PIPELINES):
+        family = families.family_of_pipeline(pipeline) or families.UNKNOWN
+    if family is None or families.scannable(family):
+        return None
+    detail = f"{family}: no loader for a {pipeline or 'model of this family'}"
+    return _skip(repo, revision, SkipReason.UNSUPPORTED_FAMILY, detail, family)
 
 
 def _skip(repo: str, revision: str, reason: SkipReason, detail: str, family: str | None = None) -> Skip:

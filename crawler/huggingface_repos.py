@@ -17,7 +17,7 @@ from crawler.checkpoint import (
     SkipReason,
     Training,
 )
-from crawler.diffusers_folder import UNET_CONFIG
+from crawler.diffusers_folder import INDEX, UNET_CONFIG
 from crawler.header_facts import HeaderFacts, cached_header, header_facts, merge_claims
 from crawler.headers import HeaderError
 from crawler.huggingface_bases import Bases
@@ -64,7 +64,12 @@ class Repositories:
         own = {repo.casefold() for repo in self._settings.base_models.values()}
         if families.family_of_repo(listed.repo) or listed.repo.casefold() in own:
             return listed.skip(SkipReason.SAME_AS_BASE, "a base model itself", kind=Kind.FULL)
-        config = self._files.table(next(file for file in candidate.files if file.path == UNET_CONFIG))
+        files = {file.path: file for file in candidate.files}
+        pipeline = listed.pipeline or str(self._files.table(files[INDEX]).get("_class_name"))
+        if pipeline not in families.AMBIGUOUS_PIPELINES:
+            family = families.family_of_pipeline(pipeline) or families.UNKNOWN
+            return listed.skip(SkipReason.UNSUPPORTED_FAMILY, f"a {pipeline}", kind=Kind.FULL, family=family)
+        config = self._files.table(files.get(UNET_CONFIG))
         claims = merge_claims(listed.claims, _loaded_from(config.get("_name_or_path"), listed))
         return _row(listed, candidate, Kind.FULL, families.family_of_unet(config), claims, None)
 
