@@ -12,13 +12,9 @@ from crawler.settings import CrawlerSettings
 from leaksweep import __version__
 from leaksweep.run import Run
 from reports.export.links import PUBLIC
-from reports.finding import Severity
 from reports.match import last_summary
-from reports.rates import FalsePositives
-from reports.references import References
 from reports.report import Report, build_report
 from reports.store import FindingStore
-from reports.summary import MatchSummary
 from scanner.extraction_store import ExtractionStore
 from scanner.ledger import Ledger
 
@@ -35,10 +31,8 @@ def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | No
     """
     settings = run.settings
     recipe = settings.recipe
-    severity = Severity[fail_on.upper()] if fail_on else settings.reports.fail_severity
     extractions = ExtractionStore(run.home.extractions).rows()
     findings = FindingStore(run.home.findings)
-    sets = References(run.home.references).sets()
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
     return build_report(
         checkpoints=catalog.checkpoints(),
@@ -46,14 +40,12 @@ def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | No
         ledger=ledger.rows(recipe.id),
         extractions=extractions,
         findings=findings.findings(),
-        reference_sets={one.name: one.entries for one in sets},
-        false_positives=_false_positives(last_summary(findings), severity),
-        recipe_id=recipe.id,
-        recipe=recipe.model_dump(mode="json"),
+        matching=last_summary(findings),
+        settings=settings.reports.model_copy(update={"fail_on": fail_on or settings.reports.fail_on}),
+        recipe=recipe,
         descriptor=makers[0] if makers else recipe.descriptor,
         generated_at=now,
         version=__version__,
-        fail_on=severity,
         hubs=_public_hubs(settings.crawler),
     )
 
@@ -63,15 +55,6 @@ def thumbnails(run: Run, report: Report) -> dict[str, bytes]:
     wanted = sorted(set(report.findings["extraction_id"]))
     pictures = ExtractionStore(run.home.extractions).images(wanted)
     return {name: png for name, png, _ in pictures}
-
-
-def _false_positives(summary: MatchSummary | None, severity: Severity) -> FalsePositives | None:
-    decoys = [one for one in summary.sets if one.decoy] if summary else []
-    if summary is None or not decoys:
-        return None
-    wrong, pairs = summary.false_matches(severity)
-    names = ", ".join(f"{one.name} ({one.entries})" for one in decoys)
-    return FalsePositives(comparisons=pairs, false_matches=wrong, severity=severity, decoys=names)
 
 
 def _public_hubs(settings: CrawlerSettings) -> dict[str, str]:

@@ -204,7 +204,7 @@ def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thu
             "fail_on": made.fail_on.label,
             "scanned": covered.scanned,
             "complete": covered.complete,
-            "recipe_id": made.recipe_id,
+            "recipe_id": made.recipe.id,
             "files": [str(file) for file in files],
         },
         lines=(
