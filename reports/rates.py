@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from reports.finding import FindingState, ReportError, Severity
+from reports.summary import MatchSummary
 from scanner.job import State
 
 CONFIDENCE = 0.95
@@ -44,17 +45,25 @@ class Proportion:
 class FalsePositives:
     """How often the match that was used calls strangers alike, measured on pictures that cannot leak."""
 
-    comparisons: int
-    """Pairs of extraction and decoy that were compared."""
-    false_matches: int
-    """Pairs that reached `severity`."""
+    rate: Proportion
+    """Pairs of extraction and decoy that reached `severity`, of all that were compared."""
     severity: Severity
-    decoys: str
-    """What was compared, for a person: "40 photographs that no checkpoint saw"."""
+    pairs: int
+    """Pairs of extraction and reference that the run compared: what the rate has to be held against."""
 
     @property
-    def rate(self) -> Proportion:
-        return Proportion(count=self.false_matches, of=self.comparisons)
+    def by_chance(self) -> float:
+        """Matches of the run that chance explains, at most: at the upper end of the interval."""
+        return self.rate.interval[1] * self.pairs if self.rate.interval else float("inf")
+
+
+def false_positives(matching: MatchSummary, at: Severity) -> FalsePositives | None:
+    """Return the rate of false matches at severity `at` or above; None when no decoys were compared."""
+    wrong, tried = matching.false_matches(at)
+    if not tried:
+        return None
+    pairs = sum(one.pairs for one in matching.sets if not one.decoy)
+    return FalsePositives(rate=Proportion(count=wrong, of=tried), severity=at, pairs=pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from crawler.checkpoint import Checkpoint, Skip
+from extraction.recipe import Recipe
 from reports.coverage import Coverage, coverage
 from reports.export.columns import TABLES
 from reports.export.files import write_atomically
@@ -22,7 +23,9 @@ from reports.export.page import page
 from reports.export.sarif import sarif
 from reports.export.tables import csv_bytes, parquet_bytes
 from reports.finding import Finding, Severity
-from reports.rates import FalsePositives, Leakage, counted, leakage, total_leakage
+from reports.rates import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
+from reports.settings import ReportsSettings
+from reports.summary import MatchSummary
 from scanner.job import LedgerRow
 
 
@@ -54,18 +57,24 @@ class Report:
     """As `reports.export.columns.FINDINGS`, strongest first; likewise the next two."""
     extractions: pd.DataFrame
     checkpoints: pd.DataFrame
-    reference_sets: Mapping[str, int]
-    """References in each set."""
-    false_positives: FalsePositives | None
-    """None when it was not measured, which the page says."""
-    fail_on: Severity
-    recipe_id: str
-    recipe: Mapping[str, object]
-    """Setting and value; extractions of earlier recipes are in the frames too, under their own id."""
+    matching: MatchSummary | None
+    """Of the last matching; None when there was none."""
+    settings: ReportsSettings
+    recipe: Recipe
+    """Of the last scan; extractions of earlier recipes are in the frames too, under their own id."""
     descriptor: str
     generated_at: datetime
     """UTC."""
     version: str
+
+    @property
+    def fail_on(self) -> Severity:
+        return self.settings.fail_severity
+
+    @property
+    def false_positives(self) -> FalsePositives | None:
+        """None when it was not measured, which the page says."""
+        return false_positives(self.matching, self.fail_on) if self.matching else None
 
     @property
     def coverage(self) -> Coverage:
@@ -103,21 +112,20 @@ def build_report(
     ledger: Iterable[LedgerRow],
     extractions: pa.Table,
     findings: Sequence[Finding],
-    reference_sets: Mapping[str, int],
-    false_positives: FalsePositives | None,
-    recipe_id: str,
-    recipe: Mapping[str, object],
+    matching: MatchSummary | None,
+    settings: ReportsSettings,
+    recipe: Recipe,
     descriptor: str,
     generated_at: datetime,
     version: str,
-    fail_on: Severity = Severity.HIGH,
     hubs: Mapping[str, str] = PUBLIC,
 ) -> Report:
     """Put the stores' records together; the same records give the same report, byte for byte.
 
     Args:
         extractions: the extractions table without its pixels; see `reports.export.frames.NEEDED`.
-        recipe: setting and value, such as `Recipe.model_dump(mode="json")`.
+        descriptor: name and maker, such as "sscd_disc_mixup@onnx-int8".
+        generated_at: UTC.
         hubs: pages for people by hub; empty when the run did not speak to the public hubs.
 
     Raises:
@@ -132,11 +140,9 @@ def build_report(
         findings=found,
         extractions=extracted.assign(findings=counts),
         checkpoints=checkpoints_frame(known, skips, ledger, found, hubs),
-        reference_sets=dict(sorted(reference_sets.items())),
-        false_positives=false_positives,
-        fail_on=fail_on,
-        recipe_id=recipe_id,
-        recipe=dict(recipe),
+        matching=matching,
+        settings=settings,
+        recipe=recipe,
         descriptor=descriptor,
         generated_at=generated_at,
         version=version,

@@ -21,24 +21,15 @@ from crawler.checkpoint import (
     Skip,
     SkipReason,
 )
+from extraction.recipe import Recipe
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.rates import FalsePositives
+from reports.findings import Flood
 from reports.report import Report, build_report
+from reports.settings import ReportsSettings
+from reports.summary import MatchSummary, SetSummary
 from scanner.job import LedgerRow, State
 
-RECIPE_ID = "3f9c0a7be215"
-RECIPE: dict[str, object] = {
-    "name": "default",
-    "guidance": "base_unconditional",
-    "scale": 5.0,
-    "scale_start": 1.0,
-    "correction": 0.0,
-    "sampler": "ddim",
-    "steps": 20,
-    "images_per_picture": 25,
-    "size": None,
-    "clustering": "density",
-}
+RECIPE = Recipe()
 DESCRIPTOR = "sscd_disc_mixup@onnx-int8"
 NOW = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 HOSTILE = (
@@ -81,7 +72,7 @@ def a_skip(repo: str, reason: SkipReason = SkipReason.PICKLE_ONLY, **fields: Any
 def a_job(checkpoint: Checkpoint, state: State = State.DONE, **fields: Any) -> LedgerRow:
     defaults: dict[str, Any] = {
         "job_id": checkpoint.key,
-        "recipe_id": RECIPE_ID,
+        "recipe_id": RECIPE.id,
         "reason": "",
         "detail": "",
         "attempts": 1,
@@ -97,10 +88,11 @@ def an_extraction(checkpoint: Checkpoint, rank: int = 0, **fields: Any) -> dict[
     defaults: dict[str, Any] = {
         "id": f"{checkpoint.key}-{rank}",
         "checkpoint_id": checkpoint.id,
-        "recipe_id": RECIPE_ID,
+        "recipe_id": RECIPE.id,
         "rank": rank,
         "seed": 100 + rank,
-        "prompt": checkpoint.prompts[0].text if checkpoint.prompts else "",
+        "prompt": checkpoint.prompts[0].text,
+        "prompt_origin": str(checkpoint.prompts[0].origin),
         "cluster_size": 23 - rank,
         "cohesion": 0.93 - 0.01 * rank,
         "score": 0.9 - 0.02 * rank,
@@ -115,7 +107,7 @@ def extractions_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
         [
             *(
                 (name, pa.string())
-                for name in ("id", "checkpoint_id", "recipe_id", "prompt", "descriptor_name")
+                for name in ("id", "checkpoint_id", "recipe_id", "prompt", "prompt_origin", "descriptor_name")
             ),
             *((name, pa.int64()) for name in ("rank", "seed", "cluster_size")),
             *((name, pa.float32()) for name in ("cohesion", "score", "control_similarity")),
@@ -147,6 +139,36 @@ def a_finding(
     return Finding(match=Match(**match), severity=severity, **(defaults | fields))
 
 
+def a_set(name: str, **fields: Any) -> SetSummary:
+    defaults: dict[str, Any] = {
+        "decoy": False,
+        "entries": 1200,
+        "pairs": 12_000,
+        "compared_by": {"phash": 10, "pdq": 0, DESCRIPTOR: 10},
+        "matches": {},
+        "highest": {DESCRIPTOR: (0.08, 0.31, 0.42)} if fields.get("decoy") else {},
+    }
+    return SetSummary(name=name, **(defaults | fields))
+
+
+def a_matching(*sets: SetSummary, **fields: Any) -> MatchSummary:
+    defaults: dict[str, Any] = {
+        "run": 7,
+        "extractions": 10,
+        "hashed": 10,
+        "unhashed": 0,
+        "pdq": {"not installed": 10},
+        "findings": {},
+        "new": 0,
+        "gone": 0,
+        "explained_by_base": 0,
+        "floods": (),
+        "erased": 8,
+        "kept": 2,
+    }
+    return MatchSummary(sets=sets, **(defaults | fields))
+
+
 def a_report(
     checkpoints: Iterable[Checkpoint] = (),
     *,
@@ -159,14 +181,10 @@ def a_report(
     """A report of these records; by default every checkpoint has been scanned and has one extraction."""
     known = list(checkpoints)
     defaults: dict[str, Any] = {
-        "reference_sets": {"watchlist": 1200},
-        "false_positives": FalsePositives(
-            comparisons=11_480,
-            false_matches=2,
-            severity=Severity.HIGH,
-            decoys="40 photographs that no checkpoint saw",
+        "matching": a_matching(
+            a_set("watchlist"), a_set("decoys", decoy=True, pairs=11_480, matches={"high": 2})
         ),
-        "recipe_id": RECIPE_ID,
+        "settings": ReportsSettings(),
         "recipe": RECIPE,
         "descriptor": DESCRIPTOR,
         "generated_at": NOW,
@@ -206,5 +224,5 @@ def a_hostile_report() -> Report:
             for checkpoint, state in zip(checkpoints, cycle([State.DONE, State.FAILED]), strict=False)
         ],
         findings=[a_finding(c, ref_id=c.repo, set_name=c.repo, rule=c.repo) for c in checkpoints],
-        reference_sets=dict.fromkeys(HOSTILE, 3),
+        matching=a_matching(*map(a_set, HOSTILE), floods=tuple(Flood(name, name, 5) for name in HOSTILE)),
     )

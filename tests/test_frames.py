@@ -16,12 +16,13 @@ from fakes_reports import (
     extractions_table,
 )
 
-from crawler.checkpoint import Prompt, PromptOrigin, SkipReason
+from crawler.checkpoint import SkipReason
 from reports.coverage import MEANINGS, UNPLANNED
 from reports.export.columns import PANDAS, TABLES, markdown
-from reports.export.frames import extractions_frame
+from reports.export.frames import NEEDED, extractions_frame
 from reports.export.links import PUBLIC
 from reports.finding import FindingState, ReportError, Severity
+from scanner.extraction_store import EXTRACTION_SCHEMA
 from scanner.job import State
 
 ROOT = Path(__file__).parent.parent
@@ -143,18 +144,6 @@ def test_the_base_is_shown_with_its_evidence():
     )
 
 
-@pytest.mark.parametrize(
-    ("prompt", "origin"),
-    [("photo of sks harbour", "instance_prompt"), ("", "none"), ("typed by hand", "operator")],
-)
-def test_where_a_prompt_came_from(prompt, origin):
-    checkpoint = a_checkpoint(
-        prompts=(Prompt(text="photo of sks harbour", origin=PromptOrigin.INSTANCE_PROMPT),)
-    )
-    report = a_report([checkpoint], extractions=[an_extraction(checkpoint) | {"prompt": prompt}])
-    assert report.extractions["prompt_origin"].tolist() == [origin]
-
-
 def test_a_table_of_another_version_is_named():
     table = extractions_table([an_extraction(a_checkpoint())]).drop_columns(["seed", "score"])
     with pytest.raises(ReportError, match="lacks seed, score"):
@@ -173,3 +162,8 @@ def test_the_order_of_the_records_does_not_matter():
     assert replace(forwards, findings=None, extractions=None, checkpoints=None) == replace(
         backwards, findings=None, extractions=None, checkpoints=None
     )
+
+
+def test_the_columns_that_are_read_are_the_stores():
+    assert set(NEEDED) <= set(EXTRACTION_SCHEMA.names)
+    assert not set(NEEDED) & {"descriptor", "control_descriptor"}

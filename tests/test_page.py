@@ -10,12 +10,14 @@ from html.parser import HTMLParser
 import pytest
 from fakes_reports import (
     HOSTILE,
-    RECIPE_ID,
+    RECIPE,
     a_checkpoint,
     a_finding,
     a_hostile_report,
     a_job,
+    a_matching,
     a_report,
+    a_set,
     a_skip,
     an_extraction,
 )
@@ -27,8 +29,8 @@ from reports.export import page as page_module
 from reports.export.page import page
 from reports.export.plots import leakage_plot
 from reports.export.text import percent, shortened, visible
-from reports.finding import FindingState, ReportError, Severity
-from reports.rates import FalsePositives
+from reports.finding import FindingState, ReportError
+from reports.findings import Flood
 from scanner.job import State
 
 ONE, OTHER = a_checkpoint("a/one"), a_checkpoint("a/other")
@@ -185,7 +187,7 @@ def test_no_prompt_is_on_the_page():
     [
         (a_report(), ["Nothing was scanned", "Nothing scannable", "exit code 3"]),
         (a_report([ONE]), ["checkpoint that was scanned was not seen to give back", "Clean.", "exit code 0"]),
-        (a_report([ONE], reference_sets={}), ["1 checkpoint was scanned, but there was no reference set"]),
+        (a_report([ONE], matching=None), ["1 checkpoint was scanned, but there was no reference set"]),
         (a_report([ONE], findings=[a_finding(ONE)]), ["that was scanned gives back pictures", "exit code 1"]),
         (a_report([ONE, OTHER], findings=[a_finding(ONE)]), ["1 of 2 scanned checkpoints gives back"]),
         (a_report([ONE, OTHER]), ["None of 2 scanned checkpoints was seen to give back"]),
@@ -220,19 +222,16 @@ def test_a_hash_only_finding_has_no_likeness():
 
 
 def test_false_positives_that_were_not_measured_are_not_zero():
-    assert "Not measured." in read(a_report([a_checkpoint()], false_positives=None)).words
+    assert "Not measured." in read(a_report([a_checkpoint()], matching=a_matching(a_set("watchlist")))).words
 
 
 @pytest.mark.parametrize(
-    ("comparisons", "references", "sentence"),
-    [(10**6, 100, "so chance explains at most about 0.00"), (1000, 10**6, "compare with more decoys")],
+    ("decoys", "pairs", "sentence"),
+    [(10**6, 10_000, "so chance explains at most about 0.038"), (1000, 10**6, "compare with more decoys")],
 )
-def test_false_positives_are_held_against_the_size_of_the_run(comparisons, references, sentence):
-    measured = FalsePositives(
-        comparisons=comparisons, false_matches=0, severity=Severity.HIGH, decoys="drawings"
-    )
-    report = a_report([a_checkpoint()], false_positives=measured, reference_sets={"watchlist": references})
-    assert sentence in read(report).words
+def test_false_positives_are_held_against_the_size_of_the_run(decoys, pairs, sentence):
+    matching = a_matching(a_set("a", pairs=pairs), a_set("b", decoy=True, pairs=decoys))
+    assert sentence in read(a_report([ONE], matching=matching)).words
 
 
 def test_extractions_of_another_recipe_are_mentioned():
@@ -241,7 +240,7 @@ def test_extractions_of_another_recipe_are_mentioned():
     words = read(a_report([checkpoint], extractions=rows)).words
     assert "extractions of 1 other recipe, which" in words
     assert "extractions of 1 other recipe" not in read(a_report([checkpoint])).words
-    assert RECIPE_ID in words
+    assert RECIPE.id in words
 
 
 def test_a_long_list_is_cut_and_says_so():
@@ -302,3 +301,18 @@ def test_invisible_characters_are_named_and_joiners_left():
 def test_shortened_text_fits(text, longest):
     assert len(shortened(text, longest)) <= longest
     assert shortened(text, len(text)) == text
+
+
+def test_what_could_not_be_compared_is_said():
+    flood = Flood("watchlist", "border.png", 1400)
+    words = read(a_report([ONE], matching=a_matching(a_set("watchlist"), floods=(flood,), unhashed=1))).words
+    assert "pdq none" in words
+    assert "10 not installed" in words
+    assert "1 extraction has no hash at all" in words
+    assert "border.png of watchlist (1,400 checkpoints)" in words
+
+
+def test_the_thresholds_in_force_are_shown():
+    words = read(a_report([ONE])).words
+    assert "pdq critical 20" in " ".join(words.split()) or "pdq critical20" in words
+    assert "the defaults, not calibrated" in words

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from fakes_reports import a_checkpoint, a_finding, a_job, a_report, a_skip
+from fakes_reports import a_checkpoint, a_finding, a_job, a_matching, a_report, a_set, a_skip
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.checkpoint import Kind
 from reports.finding import FindingState, ReportError, Severity
-from reports.rates import FalsePositives, Proportion, leakage, total_leakage
+from reports.rates import Proportion, false_positives, leakage, total_leakage
 from scanner.job import State
 
 
@@ -37,8 +37,12 @@ def test_a_count_outside_its_total_is_an_error(count, of):
 
 
 def test_false_positives_are_a_proportion():
-    measured = FalsePositives(comparisons=200, false_matches=1, severity=Severity.HIGH, decoys="ten drawings")
-    assert measured.rate.value == 0.005
+    decoys = a_set("decoys", decoy=True, pairs=200, matches={"low": 9, "high": 1, "critical": 1})
+    matching = a_matching(a_set("watchlist", pairs=500), decoys)
+    measured = false_positives(matching, Severity.HIGH)
+    assert (measured.rate, measured.pairs) == (Proportion(count=2, of=200), 500)
+    assert measured.by_chance == pytest.approx(500 * measured.rate.interval[1])
+    assert false_positives(a_matching(a_set("watchlist")), Severity.HIGH) is None
 
 
 def a_run():

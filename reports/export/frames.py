@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from crawler.checkpoint import Checkpoint, PromptOrigin, Skip
+from crawler.checkpoint import Checkpoint, Skip
 from reports.coverage import UNPLANNED
 from reports.export.columns import CHECKPOINTS, EXTRACTIONS, FINDINGS, PANDAS, Column
 from reports.export.links import hub_page
@@ -20,9 +20,19 @@ from scanner.job import LedgerRow, State
 Row = dict[str, Any]
 
 NEEDED = (
-    "id", "checkpoint_id", "recipe_id", "rank", "seed", "prompt", "cluster_size", "cohesion", "score",
-    "control_similarity", "descriptor_name",
-)  # fmt: skip
+    "id",
+    "checkpoint_id",
+    "recipe_id",
+    "rank",
+    "seed",
+    "prompt",
+    "prompt_origin",
+    "cluster_size",
+    "cohesion",
+    "score",
+    "control_similarity",
+    "descriptor_name",
+)
 """Columns read from the extractions table. Pixels, hashes and descriptors are not among them."""
 
 _DECIDES = (State.DONE, State.QUARANTINED, State.FAILED, State.LEASED, State.QUEUED, State.SKIPPED)
@@ -71,7 +81,7 @@ def extractions_frame(
         checkpoint = checkpoints.get(stored["checkpoint_id"])
         known = identity(checkpoint, hubs) if checkpoint else {"checkpoint_id": stored["checkpoint_id"]}
         own = {"extraction_id": stored["id"], "descriptor": stored["descriptor_name"], "findings": 0}
-        rows.append({**stored, **known, **own, "prompt_origin": _origin(checkpoint, stored["prompt"])})
+        rows.append({**stored, **known, **own})
     rows.sort(key=lambda row: (row["checkpoint_id"], row["recipe_id"], row["rank"], row["extraction_id"]))
     return frame(rows, EXTRACTIONS)
 
@@ -173,13 +183,6 @@ def _evidence(extraction: Mapping[Hashable, Any]) -> Row:
     """Return what a finding shows of its extraction; nothing when the extraction is gone."""
     names = ("cluster_size", "cohesion", "seed", "prompt_origin", "recipe_id")
     return {name: extraction.get(name) for name in names}
-
-
-def _origin(checkpoint: Checkpoint | None, prompt: str) -> str | None:
-    if checkpoint is None:
-        return None
-    found = next((known.origin for known in checkpoint.prompts if known.text == prompt), None)
-    return str(found or (PromptOrigin.OPERATOR if prompt else PromptOrigin.NONE))
 
 
 def _base(checkpoint: Checkpoint) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,8 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             ),
             pictures=pictures,
             generations=int(report.checkpoints["generations"].sum()),
-            references=sum(report.reference_sets.values()),
+            references=[one for one in report.matching.sets if not one.decoy] if report.matching else [],
+            ladder=_ladder(report),
         )
     )
 
@@ -85,7 +87,9 @@ def data_uri(name: str, picture: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
 
 
+@cache
 def _environment() -> Environment:
+    """Compile the template once a process; nothing of a report stays in it."""
     environment = Environment(
         loader=PackageLoader("reports.export"),
         autoescape=True,
@@ -103,6 +107,16 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(name): None if pd.isna(value) else value for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def _ladder(report: Report) -> dict[str, object]:
+    """Return the thresholds in force for this run's descriptor, by name."""
+    ladder = report.settings.ladder
+    similarities = ladder.similarities(report.descriptor).model_dump()
+    return {
+        **ladder.model_dump(exclude={"sscd", "thumbnail"}),
+        **{f"similarity {name}": value for name, value in similarities.items()},
+    }
 
 
 def _skips(skipped: Mapping[str, int]) -> list[tuple[str, int, str]]:
