@@ -22,9 +22,6 @@ from extraction.original import PREDICTION_TYPES, Original
 from extraction.pair import Components, Pair, parameters_of
 from extraction.weights import shorten
 
-PIXELS_AT_ONCE = 2**22
-"""Pixels that the VAE decodes in one forward: 16 pictures of 512 x 512 need about 8 GB in fp16."""
-
 TEXT_DEFAULTS = {
     "vocab_size": 49408,
     "hidden_size": 512,
@@ -49,6 +46,8 @@ class StableDiffusion:
     vae: AutoencoderKL
     tokens: int
     """Length that prompts are padded and cut to."""
+    pixels_at_once: int = 2**22
+    """What the VAE decodes in one forward: 16 pictures of 512 x 512."""
 
     def encode(self, components: Components, prompts: Sequence[str]) -> Tensor:
         """Last hidden states (B, tokens, D)."""
@@ -66,7 +65,7 @@ class StableDiffusion:
     def decode(self, latents: Tensor) -> Tensor:
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         pixels = latents.shape[2] * latents.shape[3] * factor**2
-        parts = torch.split(latents, max(1, PIXELS_AT_ONCE // pixels))
+        parts = torch.split(latents, max(1, self.pixels_at_once // pixels))
         return torch.cat([self._decode(part) for part in parts])
 
     def _decode(self, latents: Tensor) -> Tensor:
