@@ -69,7 +69,7 @@ class Bases:
 
 def _unsupported(repo: str, revision: str, family: str | None, pipeline: str | None) -> Skip | None:
     """Why the scanner has no loader for the base, as far as it is known what it is."""
-    if family is None and pipeline not in (None, *families.AMBIGUOUS_PIPELINES):
+    if family is None and pipeline and pipeline not in families.AMBIGUOUS_PIPELINES:
         family = families.family_of_pipeline(pipeline) or families.UNKNOWN
     if family is None or families.scannable(family):
         return None

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from crawler import families
-from crawler.families import FAMILIES
+from crawler.family_table import FAMILIES
 
 
 def test_only_the_first_two_families_are_scannable() -> None:
