@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from crawler.checkpoint import Base, Checkpoint, Hub, Layout, RemoteFile, SkipReason
@@ -86,8 +87,12 @@ def fetched(
     `lease` has no more. What `lease` or `fetch` raises is raised here.
     """
 
+    ended = False
+    leasing = Lock()
+
     def next_one() -> Ready | Outcome | None:
-        job = lease()
+        with leasing:
+            job = None if ended else lease()
         return None if job is None else fetch(job)
 
     # One thread: a hub counts connections, and a disk or a line is not faster for two.
@@ -103,7 +108,10 @@ def fetched(
                 making.append(executor.submit(next_one))
                 yield item
     finally:
-        # A download under way cannot be waited for when the scan has to stop; the next run goes on with it.
+        # A download under way is not waited for when the scan has to stop; the next run goes on with it.
+        # But nothing may be leased any more once this has ended.
+        with leasing:
+            ended = True
         executor.shutdown(wait=False, cancel_futures=True)
 
 

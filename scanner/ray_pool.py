@@ -232,9 +232,10 @@ def gpus_each(settings: ScannerSettings, have: Mapping[str, float]) -> int:
     gpus = int(have.get("GPU", 0))
     on_gpus = settings.device == "cuda" or (settings.device == "auto" and gpus > 0)
     kind, there = ("GPUs", gpus) if on_gpus else ("CPU cores", int(have.get("CPU", 0)))
-    if there < settings.workers:
+    wanted = settings.workers
+    if there < wanted:
         raise ScanError(
-            f"scanner.workers is {settings.workers}, but Ray has {there} {kind}; lower it, or set scanner.device"
+            f"scanner.workers is {wanted}, but Ray has {there} {kind}; lower it or set scanner.device"
         )
     return int(on_gpus)
 
