@@ -17,7 +17,7 @@ base_json: TypeAdapter[Base] = TypeAdapter(Base)
 
 
 def cleaned(row: Checkpoint | Skip) -> Checkpoint | Skip:
-    """The record without what SQL and UTF-8 cannot hold, which a stranger's JSON may: NULs, lone surrogates."""
+    """The record without what SQL and UTF-8 cannot hold, and JSON can: NULs and lone surrogates."""
     if isinstance(row, Checkpoint):
         return checkpoint_json.validate_python(_without_broken(checkpoint_json.dump_python(row)))
     return skip_json.validate_python(_without_broken(skip_json.dump_python(row)))

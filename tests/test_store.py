@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from fakes import Answer, Asked, Loopback, Reply, loopback, ranged
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.checkpoint import CrawlError, Hub, RemoteFile, SkipReason
@@ -310,6 +310,7 @@ def test_a_digest_that_is_none_is_refused(tmp_path: Path) -> None:
         store_at(tmp_path, "http://127.0.0.1:1").fetch(file, HF)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.one_of(st.sampled_from("./\\:~ \x00ab"), st.characters()), max_size=40))
 def test_a_local_path_never_leaves_its_folder(text: str) -> None:
     try:
@@ -325,6 +326,7 @@ def test_a_local_path_never_leaves_its_folder(text: str) -> None:
     assert "\\" not in text
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=64, max_size=80))
 def test_any_header_is_judged_without_an_error(head: bytes) -> None:
     verdict = foreign_content("a.safetensors", head, None)
