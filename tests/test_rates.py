@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from fakes_reports import a_checkpoint, a_finding, a_job, a_matching, a_report, a_set, a_skip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.checkpoint import Kind
@@ -17,6 +17,7 @@ def test_the_interval_is_wilsons():
     assert Proportion(count=0, of=20).interval == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
 def test_the_interval_holds_the_value_and_lies_in_0_to_1(pair):
     rate = Proportion(count=pair[0], of=pair[1])

@@ -1,7 +1,7 @@
 """SARIF. The official JSON schema is not at hand: SHAPE below repeats the parts of the standard in use.
 
-It was written from the standard's text (OASIS SARIF 2.1.0, section 3): required properties, types, closed
-vocabularies, and no property that the standard does not name outside the property bags.
+It was written by hand after OASIS SARIF 2.1.0, section 3, and is not that schema: required properties,
+types, closed vocabularies, and no property that the standard does not name outside the property bags.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 from fakes_reports import HOSTILE, a_checkpoint, a_finding, a_hostile_report, a_report
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.export.columns import FINDINGS, TABLES, Column
@@ -42,6 +42,7 @@ def test_numbers_are_bare_and_null_is_nothing():
     assert notes(None, "") == b'"text","number","flag"\n,-1.5,false\n"",-1.5,false\n'
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
 def test_any_text_comes_back_and_none_is_a_formula(texts):
     rows = cells(notes(*texts))[1:]
@@ -51,6 +52,7 @@ def test_any_text_comes_back_and_none_is_a_formula(texts):
     assert not any(row[0].lstrip().startswith(("=", "+", "-", "@")) for row in rows)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(categories=["Cs"]), min_size=1))
 def test_lone_surrogates_become_replacement_characters(text):
     assert cells(notes(text))[1][0] == "\ufffd" * len(text)
