@@ -70,13 +70,13 @@ def serve(*models: CivitaiModel, **more: Any) -> LocalHub:
     return LocalHub(HubContent(civitai=models or MODELS), **more)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub() -> Iterator[LocalHub]:
     with serve(civitai_tokens={"member"}) as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(hub: LocalHub) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=hub.civitai_url) as opened:
         yield opened
@@ -288,11 +288,14 @@ def test_a_download_is_a_redirect_to_the_storage(hub: LocalHub, client: httpx.Cl
     assert "f100.safetensors" in body.headers["content-disposition"]
 
 
-def test_the_token_does_not_follow_the_redirect(hub: LocalHub) -> None:
+def test_the_token_does_not_follow_the_redirect() -> None:
     headers = {"Authorization": "Bearer member"}
-    with httpx.Client(base_url=hub.civitai_url, headers=headers, follow_redirects=True) as client:
+    with (
+        serve() as hub,
+        httpx.Client(base_url=hub.civitai_url, headers=headers, follow_redirects=True) as client,
+    ):
         assert client.get("/api/download/models/10").content == WEIGHTS
-    assert [entry.authorized for entry in hub.requests] == [True, False]
+        assert [entry.authorized for entry in hub.requests] == [True, False]
 
 
 def test_the_download_url_of_a_second_file_may_be_wrong(client: httpx.Client) -> None:
@@ -355,10 +358,11 @@ def test_faults_strike_the_hub_they_name() -> None:
         assert httpx.get(f"{hub.civitai_url}/api/v1/models").status_code == 200
 
 
-def test_content_can_change_while_it_is_served(hub: LocalHub, client: httpx.Client) -> None:
-    hub.publish(HubContent(civitai=MODELS[:1]))
-    assert ids(client) == [1]
-    assert client.get("/api/v1/models/2").status_code == 404
+def test_content_can_change_while_it_is_served() -> None:
+    with serve() as hub, httpx.Client(base_url=hub.civitai_url) as client:
+        hub.publish(HubContent(civitai=MODELS[:1]))
+        assert ids(client) == [1]
+        assert client.get("/api/v1/models/2").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ class HuggingFace:
             message = f"{folder} does not exist on {revision!r}"
             return _error(404, message, code="EntryNotFound", headers={"X-Repo-Commit": served.sha})
         size = EXPANDED_TREE_PAGE if expand else TREE_PAGE
-        limit = min(int(query.get("limit", size)), size)
+        asked = query.get("limit", "")
+        limit = min(int(asked), size) if asked.isdecimal() and int(asked) else size
         start = 0
         if cursor := query.get("cursor"):
             # The cursor names the tree it was made for: after a commit it is void.
