@@ -87,7 +87,7 @@ def _row(one: _Version, settings: CrawlerSettings, url: str, now: datetime) -> C
         detail = f"{file.size} bytes; crawler.max_file_bytes is {settings.max_file_bytes}"
         return one.skip(SkipReason.TOO_LARGE, detail, path=file.path)
     if file.sha256 and families.base_of_digest(file.sha256, {}):
-        return one.skip(SkipReason.SAME_AS_BASE, "a base model itself, by its digest", path=file.path)
+        return one.skip(SkipReason.BASE_MODEL, "a base model itself, by its digest", path=file.path)
     label = str(one.version.get("baseModel", ""))
     base = families.base_of_label(label, settings.base_models)
     family = families.family_of_label(label)

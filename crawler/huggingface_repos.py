@@ -63,7 +63,7 @@ class Repositories:
     def _folder(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
         own = {repo.casefold() for repo in self._settings.base_models.values()}
         if families.family_of_repo(listed.repo) or listed.repo.casefold() in own:
-            return listed.skip(SkipReason.SAME_AS_BASE, "a base model itself", kind=Kind.FULL)
+            return listed.skip(SkipReason.BASE_MODEL, "a base model itself", kind=Kind.FULL)
         files = {file.path: file for file in candidate.files}
         pipeline = listed.pipeline or str(self._files.table(files[INDEX]).get("_class_name"))
         if pipeline not in families.AMBIGUOUS_PIPELINES:
@@ -78,7 +78,7 @@ class Repositories:
         digest = candidate.files[0].sha256
         if digest and families.base_of_digest(digest, {}):
             detail = "a base model itself, by its digest"
-            return listed.skip(SkipReason.SAME_AS_BASE, detail, path=candidate.path, kind=Kind.FULL)
+            return listed.skip(SkipReason.BASE_MODEL, detail, path=candidate.path, kind=Kind.FULL)
         facts = None
         enough = candidate.kind and listed.prompts and any(claim.repo for claim in listed.claims)
         if self._settings.read_headers and not enough:

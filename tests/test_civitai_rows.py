@@ -150,7 +150,7 @@ def test_a_base_model_is_no_fine_tune() -> None:
     digest = "6CE0161689B3853ACAA03779EC93EAFE75A02F4CED659BEE03F50797806FA2FA"
     row = only(model(version(file(hashes={"SHA256": digest})), type="Checkpoint"))
     assert isinstance(row, Skip)
-    assert row.reason is SkipReason.SAME_AS_BASE
+    assert row.reason is SkipReason.BASE_MODEL
 
 
 @pytest.mark.parametrize(

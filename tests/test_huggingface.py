@@ -205,7 +205,7 @@ def test_folders() -> None:
     assert isinstance(xl, Skip)
     assert (xl.reason, xl.family) == (SkipReason.UNSUPPORTED_FAMILY, "sdxl")
     assert isinstance(base, Skip)
-    assert base.reason is SkipReason.SAME_AS_BASE
+    assert base.reason is SkipReason.BASE_MODEL
 
 
 def test_the_family_of_an_unknown_base_is_asked_for_once() -> None:
