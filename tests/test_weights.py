@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import pickle
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
+import extraction
+from crawler.checkpoint import SkipReason
 from extraction.extraction import LoadError
 from extraction.weights import Limits, check_finite, open_weights
 
@@ -191,6 +194,23 @@ def test_numbers_that_are_none(value):
     with pytest.raises(LoadError, match="'bad'") as caught:
         check_finite("bad", tensor)
     assert caught.value.reason == "not_finite"
+
+
+def reasons(module: Path) -> set[str]:
+    """First arguments of every LoadError that a module makes."""
+    return {
+        call.args[0].value
+        for call in ast.walk(ast.parse(module.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "LoadError"
+        if isinstance(call.args[0], ast.Constant)
+    }
+
+
+def test_every_reason_is_one_that_a_skip_may_have():
+    room = Path(extraction.__file__).parent
+    found = set().union(*(reasons(module) for module in room.rglob("*.py")))
+    assert len(found) > 8
+    assert found <= {reason.value for reason in SkipReason}
 
 
 GOOD = save({"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4).half()}, {"note": "x"})
