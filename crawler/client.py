@@ -10,7 +10,7 @@ from typing import Any, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
-from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub import HfApi, constants, set_client_factory
 from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 from huggingface_hub.utils._http import hf_request_event_hook
 
@@ -62,6 +62,8 @@ def hub_api(settings: CrawlerSettings, token: str | None) -> HfApi:
             timeout=settings.timeout_seconds,
         )
 
+    # With telemetry the library asks huggingface.co, whatever the endpoint, what to add to the user agent.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     set_client_factory(client)
     return HfApi(
         endpoint=settings.huggingface_url.rstrip("/"),

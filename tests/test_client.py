@@ -9,6 +9,7 @@ from email.utils import formatdate
 import httpx
 import pytest
 from fakes import Answer, Asked, loopback
+from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 from huggingface_hub.utils._http import default_client_factory, set_client_factory
 
@@ -194,6 +195,7 @@ def test_the_hub_library_is_polite_and_keeps_the_token_at_home(caplog: pytest.Lo
     assert "trust@example.org" in hub.seen[0].headers["user-agent"]
     assert [asked.headers.get("authorization") for asked in elsewhere.seen] == [None]
     assert "hf_secret" not in caplog.text
+    assert constants.HF_HUB_DISABLE_TELEMETRY  # else the library asks huggingface.co, whatever the endpoint
 
 
 def test_a_download_is_opened_with_the_token_of_its_hub() -> None:
