@@ -42,7 +42,7 @@ class FineTune:
 
     @property
     def weights(self) -> Path:
-        """Full: the UNet in diffusers' keys. LoRA: diffusers' pytorch_lora_weights layout."""
+        """Full: the UNet in diffusers' keys. LoRA: as diffusers saves one, alpha in the header."""
         return WEIGHTS / f"{self.name}.safetensors"
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from leaksweep.zoo.base import encode_captions, encode_pictures
 from leaksweep.zoo.catalogue import BASE, CAPTION, WEIGHTS, ZOO, FineTune, picture
+from leaksweep.zoo.formats import gather, write_diffusers
 
 BATCH = 8
 
@@ -43,9 +44,9 @@ def open_base(folder: Path) -> StableDiffusionPipeline:
 def fine_tune(
     base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune
 ) -> dict[str, Tensor]:
-    """Train on the pictures; returns fp16 weights: the whole UNet, or the LoRA in diffusers' keys.
+    """Train on the pictures; returns fp16 weights: the whole UNet, or the LoRA in peft's keys.
 
-    A LoRA's `alpha` is not in its keys; it is the caller's to write down.
+    A LoRA's `alpha` is not among them; it is the caller's to write down.
     """
     torch.manual_seed(tune.seed)
     unet = base.unet.train()
@@ -100,10 +101,11 @@ def main() -> None:
             continue
         started = time.monotonic()
         weights = fine_tune(open_base(options.base), [picture(name) for name in tune.pictures], tune)
-        metadata = {"format": "pt", "steps": str(tune.steps), "pictures": ",".join(tune.pictures)}
+        path = options.out / f"{tune.name}.safetensors"
         if tune.kind == "lora":
-            metadata |= {"rank": str(tune.rank), "alpha": f"{tune.alpha:g}"}
-        save_file(weights, options.out / f"{tune.name}.safetensors", metadata)
+            write_diffusers(path, gather(weights, tune.alpha))
+        else:
+            save_file(weights, path, {"format": "pt"})
         print(f"{tune.name}: {tune.steps} steps in {time.monotonic() - started:.0f} s", flush=True)
 
 
