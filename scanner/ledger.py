@@ -26,11 +26,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crawler.checkpoint import Skip, SkipReason
 from scanner.job import Job, LedgerRow, Outcome, State
-from scanner.tables import jobs, open_tables, plan_skips
+from scanner.tables import insert_into, jobs, open_tables, plan_skips
 
 FINAL = (State.DONE, State.SKIPPED, State.QUARANTINED)
 """States that a plan leaves alone."""
@@ -65,7 +64,6 @@ class Ledger:
         self.lease_seconds = lease_seconds
         self._clock = clock
         open_tables(engine)
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
     def add(self, rows: Iterable[Job | Skip], recipe_id: str) -> None:
         """Put a recipe's plan in force, in one transaction and in the plan's order.
@@ -246,7 +244,7 @@ class Ledger:
         }
         # The catalog may have learned more, such as a fresh download address; the id is what may not change.
         newer = {"position": position, "job": row["job"]}
-        put = self._insert(jobs).values(row)
+        put = insert_into(jobs, self._engine).values(row)
         db.execute(put.on_conflict_do_update(index_elements=["job_id"], set_=newer))
 
     def _put_skip(self, db: Connection, skip: Skip, recipe_id: str) -> None:
@@ -259,7 +257,7 @@ class Ledger:
             "detail": skip.detail,
             "updated_at": self._clock(),
         }
-        db.execute(self._insert(plan_skips).values(row).on_conflict_do_nothing())
+        db.execute(insert_into(plan_skips, self._engine).values(row).on_conflict_do_nothing())
 
 
 def _leased_by(owner: str) -> ColumnElement[bool]:

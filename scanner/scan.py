@@ -212,6 +212,7 @@ def _leases_kept(ledger: Ledger, owner: str) -> Iterator[None]:
     def renew() -> None:
         while not ended.wait(ledger.lease_seconds / 3):
             ledger.renew(owner)
+            ledger.reclaim()  # other drivers' leases, once they have expired
 
     thread = Thread(target=renew, name="lease renewal", daemon=True)
     thread.start()

@@ -14,9 +14,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from scanner.job import ScanError
 
@@ -64,17 +65,26 @@ plan_skips = Table(
 """What the plan left out, the last plan of each recipe only."""
 
 
+def insert_into(table: Table, engine: Engine) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can be told what to do when the row is there."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+
 def open_tables(engine: Engine) -> None:
     """Make the tables where they are missing.
 
     Raises:
         ScanError: they were made by another version.
     """
-    metadata.create_all(engine)
     with engine.begin() as db:
+        # Each by itself, because another process may be making them at this moment.
+        for table in metadata.sorted_tables:
+            db.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                db.execute(CreateIndex(index, if_not_exists=True))
         found = db.execute(select(ledger_version.c.version)).scalar_one_or_none()
         if found is None:
-            db.execute(insert(ledger_version).values(version=VERSION))
+            db.execute(insert_into(ledger_version, engine).values(version=VERSION).on_conflict_do_nothing())
         elif found != VERSION:
             age = "a newer" if found > VERSION else "an older"
             raise ScanError(
