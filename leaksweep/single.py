@@ -24,6 +24,7 @@ from extraction.metrics import (
     extraction_success_rate,
 )
 from leaksweep.settings import Settings
+from reports.finding import ReportError
 from reports.pictures import picture_files, read_picture
 from scanner.worker import choose_device
 
@@ -150,7 +151,7 @@ def extract_one(
         measures={**measures, "relative_change": change.relative_change},
         descriptor=describe.name,
         recipe_id=recipe.id,
-        came_back=_compare(*known, found, limit) if known else None,
+        came_back=compare(*known, found, limit) if known else None,
     )
 
 
@@ -181,13 +182,23 @@ def picture_name(one: Extraction) -> str:
 
 def _describe_folder(folder: Path, describe: Descriptor) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     files, _ = picture_files(folder)
-    pictures = [np.asarray(read_picture(file)) for file in files]
-    return tuple(str(file.relative_to(folder)) for file in files), describe(pictures)
+    if not files:
+        raise ReportError(f"{folder}: holds no picture; give the folder of the training pictures")
+    names = tuple(file.relative_to(folder).as_posix() for file in files)
+    pictures = []
+    for name, file in zip(names, files, strict=True):
+        try:
+            pictures.append(np.asarray(read_picture(file)))
+        except ReportError as error:
+            # A rate over fewer pictures than there are would be a wrong rate.
+            raise ReportError(f"{folder / name}: {error}; repair or remove it") from error
+    return names, describe(pictures)
 
 
-def _compare(
+def compare(
     names: tuple[str, ...], references: NDArray[np.float32], found: Sequence[Extraction], threshold: float
 ) -> CameBack:
+    """Compare training pictures, (N, D) of unit norm, with extractions of the same descriptor."""
     rows = np.zeros((len(found), references.shape[1]), np.float32)
     for index, one in enumerate(found):
         rows[index] = one.descriptor
