@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
@@ -244,7 +245,10 @@ def _join(settings: ScannerSettings) -> None:
     init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if settings.ray_address is None:
         # Ray's cores are a count, not real ones; with fewer than workers it would never start them all.
-        init(include_dashboard=False, num_cpus=max(settings.workers, os.cpu_count() or 1))
+        with warnings.catch_warnings():
+            # Ray's servers are forked and replaced at once; lancedb warns of children that go on as its copy.
+            warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
+            init(include_dashboard=False, num_cpus=max(settings.workers, os.cpu_count() or 1))
         return
     try:
         init(address=settings.ray_address)

@@ -137,6 +137,7 @@ class Worker:
                 "batch": self._batch,
                 "device": str(self._device),
                 "relative_change": change.relative_change,
+                "notes": list(change.notes),
             },
         )
 

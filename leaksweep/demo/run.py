@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from transformers.utils import logging as transformers_logging
+
 from extraction.descriptors import open_descriptor
 from leaksweep import stages
 from leaksweep.demo.settings import BASELINE, write_settings
@@ -34,6 +36,7 @@ def run_demo(run: Run, out: Path) -> int:
         CrawlError, ExtractionError, ScanError, ReportError: a stage cannot be run at all.
     """
     started = time.monotonic()
+    transformers_logging.disable_progress_bar()
     _clear(out)
     run.say("Serving a tiny zoo of truly trained checkpoints on this machine ...")
     with LocalHub(stock(out / "hub")) as hub:

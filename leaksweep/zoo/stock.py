@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import CLIPTextModel
 
 from leaksweep.hub import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent, HubRepo, files_in
 from leaksweep.zoo.catalogue import BASE, CAPTION, ZOO, FineTune
-from leaksweep.zoo.finetune import open_base
 from leaksweep.zoo.formats import gather, write_diffusers, write_kohya, write_peft, write_single_file
 
 BASE_REPO = "zoo/tiny-base"
@@ -91,9 +92,9 @@ def _repo(tune: FineTune, folder: Path, day: int) -> HubRepo:
 def _civitai_model(tune: FineTune, folder: Path, day: int) -> CivitaiModel:
     path = folder / f"{tune.name}.safetensors"
     if tune.kind == "full":
-        base = open_base(BASE).to(torch.float16)
-        base.unet.load_state_dict(load_file(tune.weights))
-        write_single_file(path, base.unet, base.text_encoder, base.vae)
+        unet, text_encoder, vae = _base_parts()
+        unet.load_state_dict(load_file(tune.weights))
+        write_single_file(path, unet, text_encoder, vae)
     else:
         write_kohya(path, gather(load_file(tune.weights), tune.alpha), _kohya_header(tune))
     model = _model_id(tune)
@@ -113,6 +114,15 @@ def _civitai_model(tune: FineTune, folder: Path, day: int) -> CivitaiModel:
         versions=(version,),
         downloads=50 * day,
         thumbs_up=day,
+    )
+
+
+def _base_parts() -> tuple[UNet2DConditionModel, CLIPTextModel, AutoencoderKL]:
+    half = {"dtype": torch.float16, "local_files_only": True}
+    return (
+        UNet2DConditionModel.from_pretrained(BASE / "unet", **half),
+        CLIPTextModel.from_pretrained(BASE / "text_encoder", **half),
+        AutoencoderKL.from_pretrained(BASE / "vae", **half),
     )
 
 
