@@ -52,7 +52,7 @@ class CrawlerSettings(BaseModel):
     max_checkpoints: int | None = Field(
         default=None,
         ge=1,
-        description="End a crawl after the page that reaches so many checkpoints; \"none\": at the end.",
+        description='End a crawl after the page that reaches so many checkpoints; "none": at the end.',
     )
     max_file_bytes: int = Field(
         default=32 * 2**30, ge=1, description="Largest single file that is downloaded, in bytes."
