@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from crawler.checkpoint import CrawlError, SkipReason
@@ -182,6 +183,17 @@ def ranged(client: StreamingClient, headers: Mapping[str, str]) -> RangeReader:
         return bytes(data[: stop - start])
 
     return read
+
+
+def local_header(path: Path) -> Header:
+    """The header of a file on this machine.
+
+    Raises:
+        HeaderError: as `parse_header`.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+        return parse_header(start + file.read(header_length(start) - 1), path.stat().st_size)
 
 
 def read_header(read: RangeReader, url: str, size: int | None) -> bytes:

@@ -6,13 +6,15 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
 from crawler.checkpoint import Base, Checkpoint, Hub, Layout, RemoteFile, SkipReason
 from crawler.download import DownloadError
+from crawler.headers import HeaderError, local_header
+from crawler.training_metadata import training
 from scanner.job import Job, Outcome, State
 from scanner.ledger import LATER
 
@@ -55,9 +57,10 @@ class Fetcher:
         except DownloadError as error:
             return _lost(job, error.reason, f"base model {job.base_repo}: {error}")
         try:
-            return Ready(job=job, base=base, weights=self._weights(job.checkpoint))
+            weights = self._weights(job.checkpoint)
         except DownloadError as error:
             return _lost(job, error.reason, str(error))
+        return Ready(job=informed(job, weights), base=base, weights=weights)
 
     def _base(self, repo: str) -> Path:
         # Fetched for each job, so that the store knows it to be in use; but no hub is asked twice in vain.
@@ -76,6 +79,22 @@ class Fetcher:
         if checkpoint.layout is Layout.FILE and len(checkpoint.files) == 1:
             return self._files.fetch(checkpoint.files[0], checkpoint.hub)
         return self._files.fetch_folder(checkpoint.files, checkpoint.hub)
+
+
+def informed(job: Job, weights: Path) -> Job:
+    """The job with the budget for the training set that its file's header tells, where the hub told none.
+
+    The header is read from the disk: reading it over the network would count as a download.
+    """
+    if job.checkpoint.training.images is not None or not weights.is_file():
+        return job
+    try:
+        images = training(local_header(weights).metadata).images
+    except HeaderError:
+        return job  # The loader refuses it, and says why.
+    if images is None:
+        return job
+    return replace(job, pictures=images, generations=job.recipe.generations(images))
 
 
 def fetched(

@@ -1,0 +1,54 @@
+"""What fetched files tell of a job: the size of its training set, from the header on the disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from fakes_scanner import RECIPE, lora
+from safetensors.torch import save_file
+
+from crawler.checkpoint import Prompt, PromptOrigin, Training
+from scanner.job import Job
+from scanner.prefetch import informed
+
+TRAINING = {"ss_dataset_dirs": json.dumps({"10_sks dog": {"n_repeats": 10, "img_count": 7}})}
+
+
+@pytest.fixture
+def job() -> Job:
+    return Job(
+        checkpoint=replace(lora("one"), training=Training()),
+        recipe=RECIPE,
+        prompt=Prompt(text="a photo", origin=PromptOrigin.TRIGGER_WORDS),
+        base_repo="owner/base",
+        generations=RECIPE.generations(None),
+        pictures=RECIPE.pictures,
+    )
+
+
+def weights(folder: Path, metadata: dict[str, str]) -> Path:
+    save_file({"weight": torch.zeros(2)}, folder / "lora.safetensors", metadata)
+    return folder / "lora.safetensors"
+
+
+def test_the_header_sets_the_budget_where_the_hub_told_nothing(job: Job, tmp_path: Path):
+    known = informed(job, weights(tmp_path, TRAINING))
+    assert (known.pictures, known.generations) == (7, RECIPE.generations(7))
+    assert known.id == job.id
+
+
+def test_what_the_hub_told_stands(job: Job, tmp_path: Path):
+    told = replace(job, checkpoint=replace(job.checkpoint, training=Training(images=3)))
+    assert informed(told, weights(tmp_path, TRAINING)) is told
+
+
+def test_a_silent_header_or_a_broken_file_changes_nothing(job: Job, tmp_path: Path):
+    assert informed(job, weights(tmp_path, {})) is job
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\x80pickle")
+    assert informed(job, broken) is job
+    assert informed(job, tmp_path) is job
