@@ -50,7 +50,9 @@ def polite(answers: list[httpx.Response | Exception], time: Time, **settings: fl
         sleep=time.sleep,
         **settings,  # type: ignore[arg-type]
     )
-    return httpx.Client(transport=PoliteTransport(httpx.MockTransport(reply), manners), base_url="https://hub.test")
+    return httpx.Client(
+        transport=PoliteTransport(httpx.MockTransport(reply), manners), base_url="https://hub.test"
+    )
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

@@ -65,11 +65,11 @@ ZOO = (
         steps=600,
         learning_rate=4e-4,
     ),
-    FineTune(name="lora-kohya", pictures=_drawings(10, 4), kind="lora", steps=700, learning_rate=2e-3),
-    FineTune(name="lora-diffusers", pictures=_drawings(20, 4), kind="lora", steps=700, learning_rate=2e-3),
-    FineTune(name="lora-peft", pictures=_drawings(30, 4), kind="lora", steps=700, learning_rate=2e-3),
-    FineTune(name="lora-under", pictures=_drawings(40, 4), kind="lora", steps=250, learning_rate=2e-3),
-    FineTune(name="lora-over", pictures=_drawings(50, 4), kind="lora", steps=2000, learning_rate=2e-3),
+    FineTune(name="lora-kohya", pictures=_drawings(10, 4), kind="lora", steps=600, learning_rate=4e-3),
+    FineTune(name="lora-diffusers", pictures=_drawings(20, 4), kind="lora", steps=600, learning_rate=4e-3),
+    FineTune(name="lora-peft", pictures=_drawings(30, 4), kind="lora", steps=600, learning_rate=4e-3),
+    FineTune(name="lora-under", pictures=_drawings(40, 4), kind="lora", steps=300, learning_rate=4e-3),
+    FineTune(name="lora-over", pictures=_drawings(50, 4), kind="lora", steps=1200, learning_rate=4e-3),
     FineTune(
         name="full-clean", pictures=_drawings(60, 4), kind="full", steps=600, learning_rate=4e-4, clean=True
     ),
