@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,20 +105,10 @@ def _finish(run: Run, truth: list[Truth], out: Path, seconds: float) -> None:
         "truth": [row.as_dict() for row in truth],
         "report": str(page),
         "seconds": round(seconds, 1),
-        "peak_rss_bytes": peak_rss(),
     }
     text = (
         f"\nWhat was in the checkpoints, and what came back:\n\n{table(truth)}\n\n"
-        f"{seconds:.0f} s, peak memory {peak_rss() / 1e9:.2f} GB. The report: {page}\n"
+        f"{seconds:.0f} s. The report: {page}\n"
         f"Go on from here: leaksweep status --config {out / 'config.toml'}"
     )
     run.finish(summary, text)
-
-
-def peak_rss() -> int:
-    """Bytes: this process's highest resident memory and that of its largest child, added up."""
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    people = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return unit * sum(resource.getrusage(who).ru_maxrss for who in people)
