@@ -188,7 +188,7 @@ def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thu
         CrawlError, ScanError, ReportError: a store cannot be used, or a file cannot be written.
     """
     from leaksweep.reporting import read_report, thumbnails
-    from reports.report import write_report
+    from reports.export.write import write_report
 
     with opened(run) as (catalog, ledger):
         made = read_report(run, catalog, ledger, fail_on=fail_on, now=datetime.now(UTC))

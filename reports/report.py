@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum, StrEnum
-from pathlib import Path
+from enum import IntEnum
 
 import pandas as pd
 import pyarrow as pa
@@ -15,27 +13,13 @@ import pyarrow as pa
 from crawler.checkpoint import Checkpoint, Skip
 from extraction.recipe import Recipe
 from reports.coverage import Coverage, coverage
-from reports.export.columns import TABLES
-from reports.export.files import write_atomically
 from reports.export.frames import checkpoints_frame, extractions_frame, findings_frame
 from reports.export.links import PUBLIC
-from reports.export.page import page
-from reports.export.sarif import sarif
-from reports.export.tables import csv_bytes, parquet_bytes
 from reports.finding import Finding, Severity
 from reports.rates import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary
 from scanner.job import LedgerRow
-
-
-class Format(StrEnum):
-    """What a report can be written as."""
-
-    CSV = "csv"
-    PARQUET = "parquet"
-    SARIF = "sarif"
-    HTML = "html"
 
 
 class ExitCode(IntEnum):
@@ -147,34 +131,3 @@ def build_report(
         generated_at=generated_at,
         version=version,
     )
-
-
-def write_report(
-    report: Report,
-    out: Path,
-    *,
-    formats: Collection[Format] = tuple(Format),
-    thumbnails: Mapping[str, bytes] | None = None,
-) -> list[Path]:
-    """Write the report's files into a folder, each whole or not at all, and return their paths.
-
-    Args:
-        thumbnails: PNG or JPEG bytes by extraction id, shown in report.html; None shows no picture.
-
-    Raises:
-        ReportError: a file cannot be written, or a thumbnail is neither PNG nor JPEG.
-    """
-    files: dict[str, bytes] = {}
-    for name, columns in TABLES.items():
-        frame: pd.DataFrame = getattr(report, name)
-        if Format.CSV in formats:
-            files[f"{name}.csv"] = csv_bytes(frame, columns)
-        if Format.PARQUET in formats:
-            files[f"{name}.parquet"] = parquet_bytes(frame, columns)
-    if Format.SARIF in formats:
-        files["findings.sarif"] = json.dumps(sarif(report), indent=2, ensure_ascii=False).encode()
-    if Format.HTML in formats:
-        files["report.html"] = page(report, thumbnails or {}).encode()
-    for name, data in files.items():
-        write_atomically(out / name, data)
-    return [out / name for name in files]

@@ -20,8 +20,8 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Self
 
+from scanner.attempt import AnyWorker, JobTimeout, MakeWorker, failed, timeout_detail
 from scanner.job import Job, Outcome, ScanError
-from scanner.pool import AnyWorker, JobTimeout, MakeWorker, failed, timeout_detail
 from scanner.prefetch import Ready
 from scanner.settings import ScannerSettings
 
@@ -141,7 +141,7 @@ class RayPool:
         self._open.close()
 
     def run(self, ready: Iterable[Ready | None]) -> Generator[Outcome]:
-        """See `scanner.pool.Pool.run`.
+        """See `scanner.attempt.Pool.run`.
 
         Raises:
             ScanError: no place is left that can keep a worker.

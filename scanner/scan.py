@@ -15,11 +15,12 @@ from threading import Event, Thread
 from crawler.catalog import Catalog
 from crawler.checkpoint import Base, Skip
 from extraction.recipe import Recipe
+from scanner.attempt import MakeWorker, Pool
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, Outcome, State
 from scanner.ledger import Ledger
 from scanner.plan import plan
-from scanner.pool import MakeWorker, Pool, open_pool
+from scanner.pool import open_pool
 from scanner.prefetch import Fetcher, Files, Ready, fetched
 from scanner.settings import ScannerSettings
 

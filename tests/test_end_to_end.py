@@ -95,5 +95,6 @@ def test_the_whole_way(world: World, capsys: pytest.CaptureFixture[str]) -> None
 
     # Nobody's pixels stay but those of findings.
     code, status = world.call("status", capsys=capsys)
-    kept = status["extractions"]["with_pictures"]
-    assert 0 < kept <= len(set(findings["extraction_id"])) < status["extractions"]["rows"]
+    held = status["extractions"]
+    assert 0 < held["images"] < held["extractions"]
+    assert held["images"] <= len(set(findings["extraction_id"]))

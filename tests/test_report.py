@@ -7,8 +7,9 @@ from fakes_reports import a_checkpoint, a_finding, a_hostile_report, a_job, a_re
 
 from crawler.checkpoint import SkipReason
 from reports.export.files import write_atomically
+from reports.export.write import Format, write_report
 from reports.finding import FindingState, ReportError, Severity
-from reports.report import ExitCode, Format, write_report
+from reports.report import ExitCode
 from reports.settings import ReportsSettings
 from scanner.job import State
 
