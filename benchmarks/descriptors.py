@@ -1,4 +1,4 @@
-"""How well each descriptor tells the zoo's pictures apart after the base's VAE, the most any extraction can keep.
+"""How well each descriptor tells the zoo's pictures apart after the base's VAE, which bounds any extraction.
 
     python benchmarks/descriptors.py
 
@@ -35,7 +35,8 @@ def main() -> None:
         others = similarity.max(axis=1)
         for sort, which in {"photographs": photographs, "drawings": ~photographs}.items():
             print(
-                f"{describe.name:26} {which.sum():3} {sort:11}  own copy: median {np.median(own[which]):.2f}, "
+                f"{describe.name:26} {which.sum():3} {sort:11}  "
+                f"own copy: median {np.median(own[which]):.2f}, "
                 f"least {own[which].min():.2f}   nearest other: median {np.median(others[which]):.2f}, "
                 f"most {others[which].max():.2f}"
             )

@@ -31,7 +31,7 @@ civitai_interval_seconds = 0.0
 # The zoo's pictures are 64 px: a thumbnail tells them apart better than SSCD does (docs/zoo.md).
 descriptor = "thumbnail"
 cluster_similarity = 0.7
-images_per_picture = 12
+images_per_picture = 10
 # What a repository without a training header is taken to hold.
 pictures = 4
 
