@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 # Before any library reads them: nothing in a test may look for a network.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -11,6 +12,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import pytest
 import torch
+from huggingface_hub import set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from extraction.families import load_pair
 from extraction.pair import Pair
@@ -28,3 +31,10 @@ def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own tokens must never reach a test."""
     for name in ("HF_TOKEN", "CIVITAI_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def own_hub_client() -> Iterator[None]:
+    """The factory of huggingface_hub's clients is the process's: what a test sets must end with it."""
+    yield
+    set_client_factory(default_client_factory)
