@@ -29,7 +29,7 @@ class FakePair:
         self.tuned.append(path)
         if self.error is not None:
             raise self.error
-        return SimpleNamespace(relative_change=0.01)
+        return SimpleNamespace(relative_change=0.01, notes=())
 
 
 @dataclass
@@ -94,6 +94,7 @@ def test_a_job_that_goes_well(world: World):
         "batch": 12,
         "device": "cpu",
         "relative_change": 0.01,
+        "notes": [],
     }
     assert world.pair.tuned == [WEIGHTS]
 
