@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from extraction.condition import Condition
 from extraction.guidance import extrapolate, rising
 from extraction.pair import Pair
 from extraction.recipe import Recipe
@@ -69,14 +70,14 @@ class Generator:
         condition = pair.encode([self.prompt], tuned=not self.control)
 
         def predict(
-            latents: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, *, tuned: bool
+            latents: torch.Tensor, timestep: torch.Tensor, told: Condition, *, tuned: bool
         ) -> torch.Tensor:
             rows = latents.shape[0]
             if tuned:
                 self.forwards.tuned += rows
             else:
                 self.forwards.base += rows
-            return pair.predict(latents, timestep, states.expand(rows, -1, -1), tuned=tuned)
+            return pair.predict(latents, timestep, told.expand(rows), tuned=tuned)
 
         def denoise(latents: torch.Tensor, timestep: torch.Tensor, index: int) -> torch.Tensor:
             strong = predict(latents, timestep, condition, tuned=not self.control)

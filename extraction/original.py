@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from extraction.adapters import Layers
@@ -27,6 +27,9 @@ class Original:
     """Every parameter, as "unet.conv_in.weight"."""
     layers: Layers
     """What an adapter may change."""
+    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Layer of the original layout that holds several of ours one under the other, as
+    "transformer.double_blocks.0.img_attn.qkv" -> ("transformer.transformer_blocks.0.attn.to_q", ...)."""
     file_names: Mapping[str, str]
     """Parameter -> its tensor in the family's single-file layout."""
     ignored: re.Pattern[str]

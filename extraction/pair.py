@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.fine_tune import FineTune, open_fine_tune
 from extraction.original import Original
@@ -39,10 +40,10 @@ class Change:
 class Speaker(Protocol):
     """How models of one family are spoken to; see `extraction.families`."""
 
-    def encode(self, components: Components, prompts: Sequence[str]) -> Tensor: ...
+    def encode(self, components: Components, prompts: Sequence[str]) -> Condition: ...
 
     def predict(
-        self, components: Components, latents: Tensor, timestep: Tensor, condition: Tensor
+        self, components: Components, latents: Tensor, timestep: Tensor, condition: Condition
     ) -> Tensor: ...
 
     def decode(self, latents: Tensor) -> Tensor: ...
@@ -92,18 +93,18 @@ class Pair:
         return next(iter(self.base_parameters.values())).dtype
 
     @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, tuned: bool) -> Tensor:
-        """Condition of each prompt, (B, T, D), by the tuned or the base's text encoder."""
+    def encode(self, prompts: Sequence[str], *, tuned: bool) -> Condition:
+        """Condition of each prompt by the tuned or the base's text encoders."""
         return self._speaker.encode(self._models[tuned], prompts)
 
     @torch.no_grad()
-    def predict(self, latents: Tensor, timestep: Tensor, condition: Tensor, *, tuned: bool) -> Tensor:
+    def predict(self, latents: Tensor, timestep: Tensor, condition: Condition, *, tuned: bool) -> Tensor:
         """What the tuned or the base model predicts, as `prediction_type` says.
 
         Args:
             latents: (B, C, h, w).
             timestep: () or (B,), of the training schedule.
-            condition: (B, T, D).
+            condition: of B rows.
         """
         return self._speaker.predict(self._models[tuned], latents, timestep, condition)
 

@@ -77,7 +77,7 @@ def pipeline(base: Path) -> StableDiffusionPipeline:
 
 def ours(pair: Pair, *, tuned: bool = True) -> tuple[Tensor, Tensor]:
     condition = pair.encode(["a picture of hills", ""], tuned=tuned)
-    return condition, pair.predict(LATENTS, TIMESTEP, condition, tuned=tuned)
+    return condition["states"], pair.predict(LATENTS, TIMESTEP, condition, tuned=tuned)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.families import ldm
 from extraction.families.build import build, read_config
@@ -49,17 +50,20 @@ class StableDiffusion:
     pixels_at_once: int = 2**22
     """What the VAE decodes in one forward: 16 pictures of 512 x 512."""
 
-    def encode(self, components: Components, prompts: Sequence[str]) -> Tensor:
-        """Last hidden states (B, tokens, D)."""
+    def encode(self, components: Components, prompts: Sequence[str]) -> Condition:
+        """ "states": last hidden states (B, tokens, D)."""
         ids = self.tokenizer(
             list(prompts), padding="max_length", max_length=self.tokens, truncation=True, return_tensors="pt"
         ).input_ids
         encoder = components["text_encoder"]
         states: Tensor = encoder(ids.to(self.vae.device)).last_hidden_state
-        return states
+        return Condition({"states": states})
 
-    def predict(self, components: Components, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
-        prediction: Tensor = components["unet"](latents, timestep, condition, return_dict=False)[0]
+    def predict(
+        self, components: Components, latents: Tensor, timestep: Tensor, condition: Condition
+    ) -> Tensor:
+        unet = components["unet"]
+        prediction: Tensor = unet(latents, timestep, condition["states"], return_dict=False)[0]
         return prediction
 
     def decode(self, latents: Tensor) -> Tensor:
