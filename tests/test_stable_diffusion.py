@@ -90,7 +90,7 @@ def is_tuned(pair: Pair, tuned: StableDiffusionPipeline) -> bool:
         reference = tuned.text_encoder(ids).last_hidden_state
         noise = tuned.unet(LATENTS, 7, reference.expand(3, -1, -1)).sample
     ours = pair.predict(LATENTS, torch.tensor(7), condition.expand(3), tuned=True)
-    return torch.allclose(condition, reference, atol=1e-6) and torch.allclose(ours, noise, atol=1e-5)
+    return torch.allclose(condition["states"], reference, atol=1e-6) and torch.allclose(ours, noise, atol=1e-5)
 
 
 def pair_ids(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
