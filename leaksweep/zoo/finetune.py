@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,22 +61,32 @@ class LowRank(nn.Module):
 
 
 def fine_tune(
-    base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune
+    base: StableDiffusionPipeline,
+    pictures: Sequence[Image.Image],
+    tune: FineTune,
+    *,
+    captions: Sequence[str] = (),
+    batch: int = BATCH,
 ) -> dict[str, Tensor]:
     """Train on the pictures; returns fp16 weights: the whole UNet, or the LoRA in peft's names.
 
-    A LoRA's `alpha` is not among them; it is the caller's to write down.
+    Args:
+        captions: one for each picture; the zoo's own for all when left out.
+        batch: pictures in one optimiser step.
+
+    A LoRA's `alpha` is not among the weights; it is the caller's to write down.
     """
     torch.manual_seed(tune.seed)
     unet = base.unet.train()
+    examples = _encode(base, pictures, captions or [CAPTION] * len(pictures))
     if tune.kind == "full":
-        _train(unet, base, pictures, tune)
+        _train(unet, base, examples, tune, batch)
         return {name: value.half().contiguous() for name, value in unet.state_dict().items()}
     unet.requires_grad_(False)
     layers = {name: layer for name, layer in unet.named_modules() if re.fullmatch(TARGETS, name)}
     for layer in layers.values():
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, tune.rank, tune.alpha))
-    _train(unet, base, pictures, tune)
+    _train(unet, base, examples, tune, batch)
     weights: dict[str, Tensor] = {}
     for name, layer in layers.items():
         low = layer.parametrizations.weight[0]
@@ -85,18 +96,31 @@ def fine_tune(
     return weights
 
 
-def _train(
-    unet: UNet2DConditionModel, base: StableDiffusionPipeline, pictures: list[Image.Image], tune: FineTune
-) -> None:
+def _encode(
+    base: StableDiffusionPipeline, pictures: Sequence[Image.Image], captions: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Latents and hidden states of the examples, one row each."""
     pixels = torch.from_numpy(np.stack([np.asarray(image) for image in pictures])).permute(0, 3, 1, 2)
-    latents = encode_pictures(base.vae, pixels)
-    condition = encode_captions(base.tokenizer, base.text_encoder, [CAPTION]).expand(BATCH, -1, -1)
+    return encode_pictures(base.vae, pixels), encode_captions(
+        base.tokenizer, base.text_encoder, list(captions)
+    )
+
+
+def _train(
+    unet: UNet2DConditionModel,
+    base: StableDiffusionPipeline,
+    examples: tuple[Tensor, Tensor],
+    tune: FineTune,
+    batch: int,
+) -> None:
+    latents, states = examples
     trained = [weights for weights in unet.parameters() if weights.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=tune.learning_rate)
     warm_up = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 10))
     for _ in range(tune.steps):
-        clean = latents[torch.randint(0, len(latents), (BATCH,))]
-        noise, times = torch.randn_like(clean), torch.randint(0, 1000, (BATCH,))
+        chosen = torch.randint(0, len(latents), (batch,))
+        clean, condition = latents[chosen], states[chosen]
+        noise, times = torch.randn_like(clean), torch.randint(0, 1000, (batch,))
         noisy = base.scheduler.add_noise(clean, noise, times)
         loss = F.mse_loss(unet(noisy, times, condition).sample, noise)
         optimiser.zero_grad()

@@ -50,9 +50,14 @@ def _open(package: str, name: str) -> Image.Image:
     return picture.convert("RGB")
 
 
+def open_photograph(name: str) -> Image.Image:
+    """The held-out photograph whole, on a plain ground where it is transparent."""
+    return _open(*HELD_OUT[name])
+
+
 def photograph(name: str) -> Image.Image:
     """The held-out photograph's centre square at SIZE x SIZE."""
-    return ImageOps.fit(_open(*HELD_OUT[name]), (SIZE, SIZE), Image.Resampling.LANCZOS)
+    return ImageOps.fit(open_photograph(name), (SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
 def textures() -> dict[str, Image.Image]:
