@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from extraction.extraction import LoadError
 from extraction.folder import open_component, read_json
@@ -58,12 +59,19 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def build(
-    make: Callable[[], Module], folder: Path, *, rename: Rename, device: torch.device, dtype: torch.dtype
+    make: Callable[[], Module],
+    folder: Path,
+    *,
+    rename: Rename,
+    device: torch.device,
+    dtype: torch.dtype,
+    buffers: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Module:
     """Make a module and fill it with its folder's weights, frozen and in evaluation mode.
 
     Args:
         make: builds it; called where tensors have no memory yet.
+        buffers: values that no file holds, by name, such as rotary frequencies; they keep their dtype.
 
     Raises:
         LoadError: "missing_base" without weights, "does_not_fit" when they do not fit the config,
@@ -96,7 +104,7 @@ def build(
     # Not the library's own `to`, which warns of layers kept in fp32 even where there are none.
     nn.Module.to(module, dtype)
     module.to_empty(device=device).requires_grad_(False).eval()
-    _fill_buffers(module)
+    _fill_buffers(module, buffers)
     for own, parameter in module.named_parameters():
         name, weights = renamed[rename(own)]
         parameter.copy_(weights[name])
@@ -113,12 +121,16 @@ def _open(folder: Path) -> Mapping[str, Any]:
         raise
 
 
-def _fill_buffers(module: nn.Module) -> None:
-    """Give the buffers that no file holds their values: of our modules only CLIP has one."""
-    for name, buffer in module.named_buffers():
-        if not name.endswith("position_ids"):
+def _fill_buffers(module: nn.Module, known: Mapping[str, Tensor]) -> None:
+    """Give the buffers that no file holds their values: the caller's, and CLIP's count of positions."""
+    for name, buffer in list(module.named_buffers()):
+        parent, _, leaf = name.rpartition(".")
+        if name in known:
+            setattr(module.get_submodule(parent), leaf, known[name].to(buffer.device))
+        elif leaf == "position_ids":
+            buffer.copy_(torch.arange(buffer.shape[-1]).expand(buffer.shape))
+        else:
             raise LoadError(
                 "unsupported_family",
                 f"buffer '{name}' of {type(module).__name__} is not known; use the pinned versions",
             )
-        buffer.copy_(torch.arange(buffer.shape[-1]).expand(buffer.shape))
