@@ -11,7 +11,9 @@ from torch import Tensor
 from extraction.extraction import LoadError
 from extraction.folder import open_component, read_json
 from extraction.original import Original, check_prediction_type
-from extraction.weights import Weights, check_finite, shorten
+from extraction.single_file import INPUT, check_input, read_names
+from extraction.source import Source, check
+from extraction.weights import Weights, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,76 +21,94 @@ class Full:
     """A whole model's weights, matched to the base's parameters."""
 
     layout: str
-    sources: Mapping[str, tuple[Weights, str]]
-    """Parameter -> the tensor that takes its place."""
+    sources: Mapping[str, Source]
+    """Parameter -> what takes its place."""
     notes: tuple[str, ...]
     kind: str = "full"
 
     def values(self, base: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter with its new value."""
-        for parameter, (weights, name) in self.sources.items():
-            value = weights[name].to(base[parameter].device)
-            if value.element_size() == 1:
-                value = value.float()  # The 8-bit types have hardly any arithmetic.
-            check_finite(name, value)
-            yield parameter, value
+        for parameter, source in self.sources.items():
+            yield parameter, source.read(base[parameter].device)
 
 
 def read_file(weights: Weights, original: Original) -> Full:
-    """Match a single file: the family's original layout, or a UNet in diffusers' own names.
+    """Match a single file: the family's original layout, or a denoiser in diffusers' own names.
 
     Raises:
-        LoadError: "does_not_fit" for tensors that are missing, left over or of another shape.
+        LoadError: "does_not_fit" for tensors that are missing, left over or of another shape;
+            "unsupported_kind" for other inputs than latents, or weights in a form that is not read.
     """
     first = original.components[0]
     if any(f"{first}.{name}" in original.shapes for name in weights):
         sources = _match(first, dict.fromkeys(weights, weights), original)
         return Full("diffusers", sources, (_missing_note(original.components[1:]),))
-    parameters = {name: parameter for parameter, name in original.file_names.items()}
-    ignored = [name for name in weights if name not in parameters and original.ignored.search(name)]
-    for name in weights:
-        if name not in parameters and not original.ignored.search(name):
-            raise LoadError(
-                "does_not_fit",
-                f"tensor '{shorten(name)}' belongs to nothing that the base has; "
-                "it is a fine-tune of another base or has parts that are not read",
+    names = read_names(weights, original)
+    sources, rows = {}, _rows(original)
+    for parameter, place in original.file_names.items():
+        if place in names.tensors:
+            name, (part, total) = names.tensors[place], rows[parameter]
+            source = Source(
+                weights,
+                name,
+                original.shapes[parameter],
+                part,
+                original.turned.get(parameter),
+                names.scales.get(name),
             )
-    sources = {parameters[name]: (weights, name) for name in weights if name in parameters}
+            sources[parameter] = check(source, parameter, total=total)
     absent = [component for component in original.components if not _has(component, sources)]
     for component in original.components:
         if component == first or component not in absent:
             _check_complete(component, sources, original)
-    notes = (
-        [f"{len(ignored)} tensors without a say were left out, such as '{shorten(ignored[0])}'"]
-        if ignored
-        else []
-    )
-    return Full("file", _checked(sources, original), (*notes, *([_missing_note(absent)] if absent else [])))
+    return Full("file", sources, (*names.notes, *([_missing_note(absent)] if absent else [])))
 
 
 def read_folder(folder: Path, original: Original) -> Full:
     """Match a diffusers folder, component by component.
 
     Raises:
-        LoadError: "does_not_fit" for other settings, names or shapes than the base's; "pickle_only",
-            "no_weights", "unsafe_file".
+        LoadError: "does_not_fit" for other settings, names or shapes than the base's;
+            "unsupported_kind"; "pickle_only", "no_weights", "unsafe_file".
     """
     scheduler = folder / "scheduler" / "scheduler_config.json"
     if scheduler.is_file():
         check_prediction_type(read_json(scheduler).get("prediction_type"), original)
-    sources: dict[str, tuple[Weights, str]] = {}
+    sources: dict[str, Source] = {}
     absent = []
     for component in original.components:
         part = folder / component
         if not part.is_dir() and component != original.components[0]:
             absent.append(component)
             continue
+        tensors = open_component(part)
+        if INPUT in tensors:
+            check_input(tensors[INPUT].shape(INPUT), original)
         _check_settings(component, part, original)
-        sources |= _match(component, open_component(part), original)
+        sources |= _match(component, tensors, original)
     notes = [_missing_note(absent)] if absent else []
     if (folder / "vae").is_dir():
         notes.append("its VAE was left out: pictures are decoded with the base's")
     return Full("folder", sources, tuple(notes))
+
+
+def _rows(original: Original) -> dict[str, tuple[tuple[int, int] | None, int | None]]:
+    """(rows of the tensor that hold it, rows in all) for each parameter; (None, None) for a whole tensor."""
+    stacked: dict[str, list[str]] = {}
+    for parameter, place in original.file_names.items():
+        stacked.setdefault(place, []).append(parameter)
+    rows: dict[str, tuple[tuple[int, int] | None, int | None]] = {}
+    for parameters in stacked.values():
+        if len(parameters) == 1:
+            rows[parameters[0]] = (None, None)
+            continue
+        total = sum(original.shapes[parameter][0] for parameter in parameters)
+        begin = 0
+        for parameter in parameters:
+            end = begin + original.shapes[parameter][0]
+            rows[parameter] = ((begin, end), total)
+            begin = end
+    return rows
 
 
 def _missing_note(components: Collection[str]) -> str:
@@ -112,10 +132,10 @@ def _check_settings(component: str, folder: Path, original: Original) -> None:
             )
 
 
-def _match(
-    component: str, tensors: Mapping[str, Weights], original: Original
-) -> dict[str, tuple[Weights, str]]:
+def _match(component: str, tensors: Mapping[str, Weights], original: Original) -> dict[str, Source]:
     """Match a component in diffusers' names."""
+    if INPUT in tensors:
+        check_input(tensors[INPUT].shape(INPUT), original)
     sources = {}
     for name, weights in tensors.items():
         parameter = f"{component}.{name.removeprefix('text_model.')}"
@@ -127,32 +147,15 @@ def _match(
                 f"tensor '{shorten(name)}' belongs to nothing in the base's {component}; "
                 "it is a fine-tune of another base",
             )
-        sources[parameter] = (weights, name)
+        sources[parameter] = Source(weights, name, original.shapes[parameter])
     _check_complete(component, sources, original)
-    return _checked(sources, original)
+    return {parameter: check(source, parameter) for parameter, source in sources.items()}
 
 
-def _check_complete(component: str, sources: Mapping[str, object], original: Original) -> None:
+def _check_complete(component: str, sources: Collection[str], original: Original) -> None:
     for parameter in original.shapes:
         if parameter.startswith(f"{component}.") and parameter not in sources:
             raise LoadError(
                 "does_not_fit",
                 f"'{parameter}' of the base is missing in it; it is incomplete or of another base",
             )
-
-
-def _checked(sources: dict[str, tuple[Weights, str]], original: Original) -> dict[str, tuple[Weights, str]]:
-    for parameter, (weights, name) in sources.items():
-        found, needed = weights.shape(name), original.shapes[parameter]
-        if found != needed:
-            raise LoadError(
-                "does_not_fit",
-                f"tensor '{shorten(name)}' has the shape {found} and the base's '{parameter}' has {needed}; "
-                "it is a fine-tune of another base",
-            )
-        if not weights.is_floating(name):
-            raise LoadError(
-                "unsupported_kind",
-                f"tensor '{shorten(name)}' holds whole numbers; quantised weights are not read",
-            )
-    return sources

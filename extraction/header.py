@@ -41,6 +41,9 @@ ITEM_BYTES: Mapping[str, int] = MappingProxyType(
 FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 """The dtypes a weight may have."""
 
+MARKER = [0]
+"""The shape of a tensor that says something by its name alone, such as "v_pred"."""
+
 FOREIGN = {
     b"\x80": "a Python pickle",
     b"PK\x03\x04": "a zip archive, as torch.save writes it",
@@ -202,7 +205,7 @@ def _entry(path: Path, name: str, value: object, limits: Limits) -> Entry:
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise _unsafe(path, f"{what} has the dtype '{shorten(dtype, 20)}', which is not read")
-    if not _whole_numbers(shape, least=1) or len(shape) > limits.dimensions:
+    if not (shape == MARKER or _whole_numbers(shape, least=1)) or len(shape) > limits.dimensions:
         raise _unsafe(path, f"{what} has a shape that is not at most {limits.dimensions} positive numbers")
     if not _whole_numbers(offsets, least=0) or len(offsets) != 2:
         raise _unsafe(path, f"{what} has offsets that are not two numbers")

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from extraction.adapters import Layers
 from extraction.extraction import LoadError
 from extraction.weights import shorten
 
+Turn = Callable[[Tensor], Tensor]
 Settings = Mapping[str, Any]
 """Those values of a component's config that decide what it computes."""
 
@@ -31,7 +34,10 @@ class Original:
     """Layer of the original layout that holds several of ours one under the other, as
     "transformer.double_blocks.0.img_attn.qkv" -> ("transformer.transformer_blocks.0.attn.to_q", ...)."""
     file_names: Mapping[str, str]
-    """Parameter -> its tensor in the family's single-file layout."""
+    """Parameter -> its tensor in the family's single-file layout. Parameters that share a tensor lie in it
+    one under the other (along dimension 0), in this order."""
+    turned: Mapping[str, Turn] = field(default_factory=dict)
+    """Parameters that the single-file layout keeps in another form: what makes ours of theirs."""
     ignored: re.Pattern[str]
     """Tensors of a single file that have no say in the prediction."""
     settings: Mapping[str, Settings]
