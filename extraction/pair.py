@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,7 +83,11 @@ class Pair:
         self.tuned_parameters = parameters_of(tuned)
         self._speaker = speaker
         self._models: tuple[Components, Components] = (base, tuned)
-        self._norm = math.sqrt(sum(_square(value) for value in self.base_parameters.values()))
+        self._layout = _layout(self.base_parameters.values())
+
+    @cached_property
+    def _norm(self) -> float:
+        return math.sqrt(sum(_square(value) for value in self.base_parameters.values()))
 
     @property
     def device(self) -> torch.device:
@@ -106,12 +111,13 @@ class Pair:
             timestep: () or (B,), of the training schedule.
             condition: of B rows.
         """
+        latents = latents.contiguous(memory_format=self._layout)
         return self._speaker.predict(self._models[tuned], latents, timestep, condition)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures as uint8 (B, 3, H, W) on the CPU, by the base's VAE whichever model made the latents."""
-        return self._speaker.decode(latents)
+        return self._speaker.decode(latents).cpu()
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -171,6 +177,13 @@ def parameters_of(components: Components) -> dict[str, Tensor]:
         for component, module in components.items()
         for name, parameter in module.named_parameters()
     }
+
+
+def _layout(parameters: Iterable[Tensor]) -> torch.memory_format:
+    """Channels last where the convolutions are; see `extraction.families.build`."""
+    kernels = [value for value in parameters if value.dim() == 4 and value[0, 0].numel() > 1]
+    last = any(not value.is_contiguous() for value in kernels)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _square(value: Tensor) -> float:
