@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import AgglomerativeClustering
 
 from extraction.clustering import complete_clusters, cosine, dense_clusters, published_cliques
 
@@ -102,3 +103,22 @@ def test_the_published_search_raises_the_threshold_when_time_is_up():
     ticks = itertools.count(step=40)  # every look at the clock is 40 s later: each attempt times out
     with pytest.raises(ValueError, match="no threshold up to 1 gives 2 cliques within 30 s"):
         published_cliques(cosine(rows), rows, pictures=2, clock=lambda: float(next(ticks)))
+
+
+@pytest.mark.parametrize(("cluster", "linkage"), [(dense, "average"), (complete, "complete")])
+@pytest.mark.parametrize("noise", [0.6, 0.9, 1.2])
+def test_islands_linked_one_by_one_are_what_linking_all_at_once_gives(cluster, linkage, noise):
+    rows, _ = planted((9, 7, 5, 1, 1, 1, 1, 1), noise=noise, seed=4)
+    tree = AgglomerativeClustering(
+        n_clusters=None, metric="precomputed", linkage=linkage, distance_threshold=1 - 0.6
+    )
+    labels = tree.fit_predict(1 - cosine(rows))
+    whole = {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels)}
+    assert {frozenset(group.members) for group in cluster(rows, 99)} == whole
+
+
+def test_thousands_of_generations_cluster_the_same_way_twice():
+    rows, labels = planted((20,) * 10 + (1,) * 1800, noise=0.5)
+    first, second = (dense(rows, 10) for _ in range(2))
+    assert first == second
+    assert {labels[member] for group in first for member in group.members} == set(range(10))
