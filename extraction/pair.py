@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from extraction.compiled import Compiled, Mode
 from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.fine_tune import FineTune, open_fine_tune
@@ -84,6 +85,7 @@ class Pair:
         self._speaker = speaker
         self._models: tuple[Components, Components] = (base, tuned)
         self._layout = _layout(self.base_parameters.values())
+        self._compiled = Compiled()
 
     @cached_property
     def _norm(self) -> float:
@@ -111,8 +113,20 @@ class Pair:
             timestep: () or (B,), of the training schedule.
             condition: of B rows.
         """
+        rows = latents.shape[0]
+        latents, timestep, condition = self._compiled.padded(latents, timestep, condition)
         latents = latents.contiguous(memory_format=self._layout)
-        return self._speaker.predict(self._models[tuned], latents, timestep, condition)
+        prediction = self._speaker.predict(self._models[tuned], latents, timestep, condition)
+        return self._compiled.kept(prediction, rows)
+
+    def compile(self, mode: Mode, rows: int) -> None:
+        """Compile both denoisers for forwards of `rows` latents; fewer are padded to as many.
+
+        A swap of weights keeps the graph, another number of rows or size of picture makes a new one.
+        """
+        self._compiled = Compiled(mode, rows)
+        for components in self._models:
+            self._compiled.compile(components[self.original.components[0]])
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

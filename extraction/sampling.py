@@ -35,8 +35,11 @@ def sample(denoise: Denoiser, noise: Tensor, scheduler_config: Mapping[str, Any]
     """
     scheduler, timesteps = _schedule(scheduler_config, recipe)
     latents: Tensor = noise * scheduler.init_noise_sigma
+    # The sampler reckons with the timesteps on the CPU, the models with their copy: one in each step
+    # would have the CPU wait for the device.
+    told = timesteps.to(noise.device)
     for index, timestep in enumerate(timesteps):
-        prediction = denoise(latents, timestep, index)
+        prediction = denoise(latents, told[index], index)
         latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
     return latents
 
@@ -54,6 +57,7 @@ def _schedule(
             "beta_schedule",
             "trained_betas",
             "prediction_type",
+            "rescale_betas_zero_snr",
         )
         if name in config
     }
