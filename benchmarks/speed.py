@@ -138,12 +138,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=50, help="pictures of each loop in each round")
+    parser.add_argument("--images", type=int, default=48, help="pictures of each loop in each round")
     parser.add_argument("--steps", type=int, default=50, help="of the published settings")
-    parser.add_argument("--batch", type=int, default=25, help="rows of one of our forwards")
+    parser.add_argument("--batch", type=int, default=16, help="rows of one of our forwards")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"))
+    parser.add_argument("--compile", default="off", choices=("off", "on", "cuda_graphs"))
     parser.add_argument("--cliques", type=float, metavar="SECONDS", help="time the published search too")
     parser.add_argument("--operators", action="store_true", help="print the profiler's costliest operators")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, last")
@@ -157,12 +158,16 @@ def main() -> None:
     pair = load_pair(BASE, device=torch.device(options.device), dtype=getattr(torch, options.dtype))
     pair.tune(WEIGHTS / "lora-over.safetensors")
     settings = Recipe(scale=3.0, scale_start=None, correction=-0.02, steps=options.steps)
-    print(f"hardware: {hardware(pair)}")
+    pair.compile(options.compile, options.batch)
+    print(f"hardware: {hardware(pair)}; compile {options.compile}")
+    peer = Published(BASE, pair)
+    published(peer, settings.model_copy(update={"steps": 1}), 5)()  # what is set up once, a graph above all
+    ours(pair, settings.model_copy(update={"steps": 1}), options.batch, options.batch)()
     rates = images_per_second(
         options.rounds,
         options.images,
         {
-            "published": published(Published(BASE, pair), settings, options.images),
+            "published": published(peer, settings, options.images),
             "same recipe": ours(pair, settings, options.images, options.batch),
             "default recipe": ours(pair, Recipe(), options.images, options.batch),
         },
@@ -186,6 +191,7 @@ def main() -> None:
             "default_images_per_s": round(rates["default recipe"], 4),
             "default_ratio": round(rates["default recipe"] / rates["published"], 3),
             "shares": {name: round(share, 4) for name, share in shares.items()},
+            "compile": options.compile,
             "hardware": hardware(pair),
         }
         print(json.dumps(figures))

@@ -21,6 +21,9 @@ class ScannerSettings(BaseModel):
     """CPU threads of one worker's arithmetic; 0 leaves it to torch and Ray."""
     batch: int = Field(default=16, ge=1, le=4096)
     """Generations made at once; halved by itself when memory runs out. Larger is faster."""
+    compile: Literal["off", "on", "cuda_graphs"] = "off"
+    """torch.compile of both models, one graph a base model and batch: pays for itself on long scans.
+    "cuda_graphs" records CUDA graphs too (mode "reduce-overhead"); docs/speed.md says what is measured."""
     attempts: int = Field(default=3, ge=1, le=100)
     """Times a job is handed to a worker before it is quarantined; higher is more patient."""
     job_timeout_seconds: float = Field(default=3600.0, gt=0)

@@ -85,6 +85,7 @@ class Worker:
             threads=settings.threads_per_worker,
         )
         self._clock = clock
+        self._compile = settings.compile
         self._largest_batch = settings.batch
         self._batch = settings.batch
         self._pair: Pair | None = None
@@ -125,6 +126,8 @@ class Worker:
             if found is not None:
                 break
             self._batch //= 2
+            if self._compile != "off":
+                pair.compile(self._compile, self._batch)
             logger.info("job %s: out of memory, trying batches of %d", job.id, self._batch)
         extractions, measures = found
         return Outcome(
@@ -171,6 +174,8 @@ class Worker:
             self._batch = self._largest_batch
             self._pair = self._load_pair(base, device=self._device, dtype=getattr(torch, dtype))
             self._loaded = base, dtype
+            if self._compile != "off":
+                self._pair.compile(self._compile, self._batch)
         return self._pair
 
 

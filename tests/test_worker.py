@@ -24,6 +24,10 @@ BASE, WEIGHTS = Path("base"), Path("weights.safetensors")
 class FakePair:
     tuned: list[Path] = field(default_factory=list)
     error: Exception | None = None
+    compiled: list[tuple[str, int]] = field(default_factory=list)
+
+    def compile(self, mode: str, rows: int) -> None:
+        self.compiled.append((mode, rows))
 
     def tune(self, path: Path) -> Any:
         self.tuned.append(path)
@@ -123,6 +127,14 @@ def test_running_out_of_memory_halves_the_batch_and_remembers(world: World):
     assert world.batches == [12, 6, 3, 3]
     worker.run(job("c"), Path("other"), WEIGHTS)
     assert world.batches[4:] == [12, 6, 3]
+
+
+def test_models_are_compiled_once_for_the_batch_and_again_only_for_a_smaller_one(world: World):
+    world.fits = 4
+    worker = world.worker(compile="on")
+    for name in ("a", "b"):
+        worker.run(job(name), BASE, WEIGHTS)
+    assert world.pair.compiled == [("on", 12), ("on", 6), ("on", 3)]
 
 
 def test_not_even_one_fits(world: World):
