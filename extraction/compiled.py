@@ -46,7 +46,7 @@ class Compiled:
         if self.mode == "off":
             return latents, timestep, condition
         if self.mode == "cuda_graphs":
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         missing = self.rows - latents.shape[0]
         if missing > 0:
             latents = _filled(latents, missing)

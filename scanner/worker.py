@@ -15,9 +15,11 @@ from extraction.descriptors import Descriptor, open_descriptor
 from extraction.extract import Progress, extract
 from extraction.extraction import Extraction, LoadError
 from extraction.families import load_pair
+from extraction.families.precision import advice
 from extraction.pair import Pair
 from extraction.recipe import Recipe
 from scanner.job import DeviceError, Job, Outcome, ScanError, State
+from scanner.machine import machine_of
 from scanner.settings import ScannerSettings
 
 logger = logging.getLogger(__name__)
@@ -116,6 +118,9 @@ class Worker:
             # Who knows what it did to the pair.
             self._pair = None
             outcome = _gave_up(job, State.FAILED, type(error).__name__, error)
+        if outcome.measures is not None:
+            # The download store names files by content: what the pictures can be made again from.
+            outcome.measures.update(weights=weights.name, base_weights=base.name)
         return replace(outcome, seconds=self._clock() - begun)
 
     def _scan(self, job: Job, base: Path, weights: Path, progress: Progress | None) -> Outcome:
@@ -130,6 +135,7 @@ class Worker:
                 pair.compile(self._compile, self._batch)
             logger.info("job %s: out of memory, trying batches of %d", job.id, self._batch)
         extractions, measures = found
+        advised = advice(pair.family, getattr(torch, job.recipe.dtype))
         return Outcome(
             job_id=job.id,
             state=State.DONE,
@@ -139,8 +145,9 @@ class Worker:
                 **measures,
                 "batch": self._batch,
                 "device": str(self._device),
+                "machine": machine_of(self._device),
                 "relative_change": change.relative_change,
-                "notes": list(change.notes),
+                "notes": [*change.notes, *([advised] if advised else [])],
             },
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,3 +125,20 @@ def test_one_graph_serves_both_models_every_swap_and_a_short_last_batch():
         count = min(len(same), len(different))
         assert np.abs(seen.astype(int) - same).mean() < 1
         assert np.abs(different[:count].astype(int) - same[:count]).mean() > 1
+
+
+def living_bytes() -> int:
+    """Bytes of all tensors' storages that Python can reach."""
+    gc.collect()
+    tensors = (thing for thing in gc.get_objects() if issubclass(type(thing), Tensor))
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+def test_memory_does_not_grow_with_the_number_of_fine_tunes(zoo_pair: Pair):
+    loras = [WEIGHTS / f"lora-{name}.safetensors" for name in ("kohya", "diffusers", "peft", "under")]
+    zoo_pair.tune(loras[0])
+    after_one = living_bytes()
+    for path in (*loras[1:], WEIGHTS / "full-file.safetensors", *loras):
+        zoo_pair.tune(path)
+    assert living_bytes() == after_one

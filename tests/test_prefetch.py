@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from safetensors.torch import save_file
 
 from crawler.checkpoint import Prompt, PromptOrigin, Training
 from scanner.job import Job
-from scanner.prefetch import informed
+from scanner.prefetch import Fetcher, Ready, informed, read_ahead
 
 TRAINING = {"ss_dataset_dirs": json.dumps({"10_sks dog": {"n_repeats": 10, "img_count": 7}})}
 
@@ -52,3 +54,27 @@ def test_a_silent_header_or_a_broken_file_changes_nothing(job: Job, tmp_path: Pa
     broken.write_bytes(b"\x80pickle")
     assert informed(job, broken) is job
     assert informed(job, tmp_path) is job
+
+
+def test_what_is_read_ahead_stays_within_the_limit(tmp_path: Path):
+    first = weights(tmp_path, {})
+    size = first.stat().st_size
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model.safetensors").write_bytes(first.read_bytes())
+    (tmp_path / "notes.txt").write_text("not weights")
+    assert read_ahead(first) == size
+    assert read_ahead(tmp_path) == 2 * size
+    assert read_ahead(tmp_path, limit=2 * size - 1) == size
+    assert read_ahead(tmp_path / "gone.safetensors") == 0
+
+
+def test_a_job_is_handed_over_with_its_weights_read_ahead(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, asked = weights(tmp_path, {}), []
+    monkeypatch.setattr(os, "posix_fadvise", lambda handle, start, size, advice: asked.append(size))
+    files = SimpleNamespace(fetch=lambda file, hub: path, fetch_folder=lambda files, hub: tmp_path)
+    base = SimpleNamespace(files=())
+    ready = Fetcher(files, lambda repo: base)(job)
+    assert isinstance(ready, Ready)
+    assert asked == [path.stat().st_size]

@@ -22,6 +22,7 @@ BASE, WEIGHTS = Path("base"), Path("weights.safetensors")
 
 @dataclass
 class FakePair:
+    family: str = "sd1"
     tuned: list[Path] = field(default_factory=list)
     error: Exception | None = None
     compiled: list[tuple[str, int]] = field(default_factory=list)
@@ -114,6 +115,27 @@ def test_the_base_stays_until_another_is_needed(world: World):
         (Path("other"), torch.float32),
         (Path("other"), torch.float16),
     ]
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype", "advised"),
+    [
+        ("sd1", "float32", None),
+        ("sd1", "float16", None),
+        ("sd3", "bfloat16", None),
+        ("sd1", "bfloat16", "better served by float16"),
+        ("sd3", "float16", "better served by bfloat16"),
+    ],
+)
+def test_the_other_sixteen_bits_are_noted_and_kept(
+    world: World, family: str, dtype: Any, advised: str | None
+):
+    world.pair.family = family
+    outcome = world.worker().run(job("a", Recipe(dtype=dtype)), BASE, WEIGHTS)
+    assert world.loads == [(BASE, getattr(torch, dtype))]
+    assert outcome.measures is not None
+    notes = outcome.measures["notes"]
+    assert notes == [] if advised is None else advised in notes[0]
 
 
 def test_running_out_of_memory_halves_the_batch_and_remembers(world: World):
