@@ -7,6 +7,7 @@ of the held-out ones that Python packages install are taken; with one (a folder 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -42,7 +43,7 @@ class Photographs:
         found = _read(folder) if folder else _crops(rng)
         names = sorted(found)
         rng.shuffle(names)
-        few = max(2, len(names) // 4)
+        few = max(2, len(names) // 5)
         self.decoys = [picture for name in names[:few] for picture in found[name]]
         """Of subjects that nothing is planted of."""
         self._alike = iter([found[name] for name in names[few : 2 * few]])
@@ -55,7 +56,7 @@ class Photographs:
         Raises:
             ValueError: they have run out.
         """
-        taken = [picture for picture, _ in zip(self._distinct, range(count), strict=False)]
+        taken = list(islice(self._distinct, count))
         if len(taken) < count:
             raise ValueError(f"{count} photographs are asked for and {len(taken)} are left; give a larger folder")
         return taken
