@@ -18,7 +18,7 @@ Settings = Mapping[str, Any]
 """Those values of a component's config that decide what it computes."""
 
 PREDICTION_TYPES = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
-"""How files name what a UNet predicts, and diffusers' word for it."""
+"""How files name what a UNet predicts, and diffusers' word for it. Transformers predict a "flow"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class Original:
     read_settings: Callable[[str, Mapping[str, Any]], Settings]
     """(component, a stranger's config) -> the same of a fine-tune's component."""
     prediction_type: str
+    """ "epsilon", "v_prediction" or "flow"."""
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -55,11 +56,14 @@ class Original:
 def check_prediction_type(said: object, original: Original) -> None:
     """Raise unless a fine-tune, as far as it says, predicts what its base predicts.
 
-    The difference of an epsilon and a v prediction is no direction in which to extrapolate.
+    The difference of an epsilon and a v prediction is no direction in which to extrapolate. Where the base
+    predicts a flow nothing else can fit it, and kohya's trainers still write "epsilon" there.
 
     Raises:
         LoadError: "does_not_fit".
     """
+    if original.prediction_type == "flow":
+        return
     if said is not None and PREDICTION_TYPES.get(str(said)) != original.prediction_type:
         raise LoadError(
             "does_not_fit",

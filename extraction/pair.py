@@ -74,7 +74,7 @@ class Pair:
         self.size = size
         """Side of a picture in pixels."""
         self.prediction_type = original.prediction_type
-        """ "epsilon" or "v_prediction"."""
+        """ "epsilon", "v_prediction" or "flow"; see `extraction.noise_schedule.to_clean`."""
         self.scheduler_config = dict(scheduler_config)
         """The base's own."""
         self.original = original

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+)
 from torch import Tensor
 
+from extraction.noise_schedule import is_flow, trained_schedule
 from extraction.recipe import Recipe
+
+
+class Sampler(Protocol):
+    """As much of a diffusers scheduler as sampling needs once its timesteps are set."""
+
+    def step(
+        self, prediction: Tensor, timestep: Tensor, latents: Tensor, *, return_dict: bool
+    ) -> tuple[Tensor, ...]: ...
+
 
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 """(latents (B, C, h, w), timestep (), index of the step) -> prediction (B, C, h, w)."""
+
+FLOW = (
+    "num_train_timesteps",
+    "shift",
+    "use_dynamic_shifting",
+    "base_shift",
+    "max_shift",
+    "base_image_seq_len",
+    "max_image_seq_len",
+    "shift_terminal",
+    "time_shift_type",
+)
+"""What in a flow scheduler's config says where its steps lie; never its noise added on the way."""
 
 
 def initial_noise(
@@ -30,46 +58,89 @@ def sample(denoise: Denoiser, noise: Tensor, scheduler_config: Mapping[str, Any]
     """Denoise with the recipe's sampler; returns latents of the noise's shape.
 
     Args:
-        denoise: predicts what `scheduler_config["prediction_type"]` says, epsilon or v.
+        denoise: predicts what `scheduler_config["prediction_type"]` says, epsilon or v, or the flow
+            where the config is that of a flow-matching scheduler.
         scheduler_config: the base model's own, which fixes the noise schedule.
     """
-    scheduler, timesteps = _schedule(scheduler_config, recipe)
-    latents: Tensor = noise * scheduler.init_noise_sigma
+    if is_flow(scheduler_config):
+        sampler, timesteps = _flow_sampler(scheduler_config, recipe, noise.shape[2] * noise.shape[3] // 4)
+    else:
+        sampler, timesteps = _diffusion_sampler(scheduler_config, recipe)
+    latents = noise  # Of unit variance, which all of these samplers begin with.
     # The sampler reckons with the timesteps on the CPU, the models with their copy: one in each step
     # would have the CPU wait for the device.
     told = timesteps.to(noise.device)
     for index, timestep in enumerate(timesteps):
         prediction = denoise(latents, told[index], index)
-        latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+        latents = sampler.step(prediction, timestep, latents, return_dict=False)[0]
     return latents
 
 
-def _schedule(
-    config: Mapping[str, Any], recipe: Recipe
-) -> tuple[DDIMScheduler | DPMSolverMultistepScheduler, Tensor]:
+def _diffusion_sampler(config: Mapping[str, Any], recipe: Recipe) -> tuple[Sampler, Tensor]:
     # Only what describes the trained noise schedule is taken over; the rest is the sampler's own.
-    trained = {
-        name: config[name]
-        for name in (
-            "num_train_timesteps",
-            "beta_start",
-            "beta_end",
-            "beta_schedule",
-            "trained_betas",
-            "prediction_type",
-            "rescale_betas_zero_snr",
-        )
-        if name in config
-    }
+    trained = trained_schedule(config)
+    # A base that was trained to see pure noise has to begin with it, or its pictures come out grey;
+    # one that predicts the noise was not, whatever its config says.
+    ends_in_noise = trained.get("rescale_betas_zero_snr") and trained.get("prediction_type") != "epsilon"
+    trailing = ends_in_noise or config.get("timestep_spacing") == "trailing"
     if recipe.sampler == "dpmpp_2m":
-        solver = DPMSolverMultistepScheduler(**trained, algorithm_type="dpmsolver++", solver_order=2)
+        solver = DPMSolverMultistepScheduler(
+            **trained,
+            algorithm_type="dpmsolver++",
+            solver_order=2,
+            timestep_spacing="trailing" if trailing else "linspace",
+        )
         solver.set_timesteps(recipe.steps)
         return solver, solver.timesteps
-    ddim = DDIMScheduler(**trained, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    ddim = DDIMScheduler(
+        **trained,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        timestep_spacing="trailing" if trailing else "leading",
+    )
     ddim.set_timesteps(recipe.steps)
     if recipe.published_quirks:
         return ddim, published_timesteps(trained, recipe.steps)
     return ddim, ddim.timesteps
+
+
+def _flow_sampler(config: Mapping[str, Any], recipe: Recipe, tokens: int) -> tuple[Sampler, Tensor]:
+    """Euler's method, or DPM-Solver++(2M) along the same steps.
+
+    The steps are even before the base's shift and the last one ends in the picture, as FLUX's own code
+    lays them. diffusers' SD3 pipeline spends its last step on the final thousandth instead.
+
+    Args:
+        tokens: patches of 2 x 2 latents, which dynamic shifting goes by: the larger, the noisier.
+    """
+    euler = FlowMatchEulerDiscreteScheduler(**{name: config[name] for name in FLOW if name in config})
+    shift = dynamic_shift(euler.config, tokens) if euler.config["use_dynamic_shifting"] else None
+    steps = recipe.steps
+    euler.set_timesteps(sigmas=[(steps - step) / steps for step in range(steps)], mu=shift)
+    if recipe.sampler == "ddim":
+        return euler, euler.timesteps
+    solver = DPMSolverMultistepScheduler(
+        num_train_timesteps=euler.config["num_train_timesteps"],
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+    )
+    # Its own steps begin short of pure noise and know no terminal shift.
+    solver.set_timesteps(steps)
+    solver.sigmas, solver.timesteps = euler.sigmas, euler.timesteps
+    return solver, solver.timesteps
+
+
+def dynamic_shift(config: Mapping[str, Any], tokens: int) -> float:
+    """Shift (mu) for a picture of so many patches: on the line through the config's two points.
+
+    As in FLUX's own code (Black Forest Labs, `flux.sampling.get_lin_function`).
+    """
+    near, far = config["base_image_seq_len"], config["max_image_seq_len"]
+    low, high = config["base_shift"], config["max_shift"]
+    return float(low + (high - low) * (tokens - near) / (far - near))
 
 
 def published_timesteps(trained: Mapping[str, Any], steps: int) -> Tensor:
