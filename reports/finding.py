@@ -81,6 +81,21 @@ class Match:
     """Bits of 64, control to reference."""
     mirrored: bool
     """The mirror was nearer than the picture."""
+    others: int = 0
+    """Wrong checkpoints: places that gave other checkpoints, scanned with the same recipe, and held
+    against the same reference by the same measure; see `reports.wrong_checkpoints`."""
+    others_same_base: bool = False
+    """All of them come from the same base model, which is the better control."""
+    others_as_near: int = 0
+    """As many of them come as near or nearer."""
+    p_value: float | None = None
+    """Monte-Carlo p-value, (1 + others_as_near) / (others + 1); None: too few others, not calibrated."""
+    others_similarity: float | None = None
+    """Median over the others of their best cosine to the reference; None: not calibrated."""
+    others_pdq_distance: float | None = None
+    """The same of PDQ distances, bits of 256."""
+    others_phash_distance: float | None = None
+    """The same of pHash distances, bits of 64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +110,8 @@ class Finding:
     checkpoint_sha256: str | None
     explained_by_base: bool = False
     """The base alone comes as near, so the fine-tune did not leak it: labelled, and never counted."""
+    explained_by_others: bool = False
+    """Half of the wrong checkpoints come as near, so it is not this one's own: labelled, never counted."""
     occurrences: int = 1
     """How many extractions match the reference; `match` is the nearest of them."""
     checkpoint_ids: tuple[str, ...] = ()

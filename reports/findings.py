@@ -23,7 +23,7 @@ class Judged:
         """Higher is the better evidence: not explained first, then graver, then nearer."""
         match, verdict = self.match, self.verdict
         return (
-            not verdict.explained_by_base,
+            not verdict.explained,
             verdict.severity,
             -(256 if match.pdq_distance is None else match.pdq_distance),
             -1.0 if match.similarity is None else match.similarity,
@@ -115,4 +115,5 @@ def _finding(one: Judged, sha256: str | None) -> Finding:
         rule=one.verdict.rule,
         checkpoint_sha256=sha256,
         explained_by_base=one.verdict.explained_by_base,
+        explained_by_others=one.verdict.explained_by_others,
     )

@@ -44,6 +44,24 @@ class ReferenceIndex:
     def __len__(self) -> int:
         return len(self.ref_ids)
 
+    def take(self, references: NDArray[np.int64]) -> ReferenceIndex:
+        """Return these references only, given by their places, ascending and each once."""
+
+        def part(vectors: Vectors) -> Vectors:
+            rows = np.flatnonzero(np.isin(vectors.owner, references))
+            return Vectors(np.searchsorted(references, vectors.owner[rows]), vectors.rows[rows])
+
+        views = np.flatnonzero(np.isin(self.owner, references))
+        return ReferenceIndex(
+            set_name=self.set_name,
+            ref_ids=self.ref_ids.take(pa.array(references)),
+            owner=np.searchsorted(references, self.owner[views]),
+            phash=self.phash[views],
+            pdq=self.pdq[views],
+            vectors={name: part(one) for name, one in self.vectors.items()},
+            mirrored={name: part(one) for name, one in self.mirrored.items()},
+        )
+
 
 def build_index(
     set_name: str, hashes: pa.Table, descriptors: pa.Table, *, min_pdq_quality: int

@@ -1,10 +1,10 @@
-"""The ladder: from a match's distances to a severity, by rules that can be named."""
+"""The ladder: from a match's distances to a severity, by rules that can be named; and what counts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.finding import Match, Severity
+from reports.finding import Finding, FindingState, Match, Severity
 from reports.settings import Ladder, ReportsSettings
 
 
@@ -49,6 +49,12 @@ class Verdict:
     severity: Severity
     rule: str
     explained_by_base: bool
+    explained_by_others: bool = False
+
+    @property
+    def explained(self) -> bool:
+        """Whether something else than a leak of this checkpoint accounts for it."""
+        return self.explained_by_base or self.explained_by_others
 
 
 def rungs(ladder: Ladder, descriptor: str | None) -> tuple[Rung, ...]:
@@ -83,37 +89,68 @@ def judge(match: Match, settings: ReportsSettings) -> Verdict | None:
     for rung in rungs(settings.ladder_of(match.set_name), match.descriptor):
         if rung.holds(match):
             return Verdict(
-                severity=rung.severity, rule=rung.name, explained_by_base=_explained(match, rung, settings)
+                severity=rung.severity,
+                rule=rung.name,
+                explained_by_base=_explained(match, rung, settings, _base(match)),
+                explained_by_others=_explained(match, rung, settings, _others(match)),
             )
     return None
 
 
-def _explained(match: Match, rung: Rung, settings: ReportsSettings) -> bool:
+def counts(finding: Finding) -> bool:
+    """Whether a finding counts: seen by the last run, and explained neither by the base nor by others.
+
+    Whatever counts findings, fails a run or computes a rate goes by this.
+    """
+    explained = finding.explained_by_base or finding.explained_by_others
+    return finding.state is not FindingState.GONE and not explained
+
+
+def same_picture(descriptor: str, settings: ReportsSettings) -> float:
+    """Cosine from which two extractions are taken for one picture: what is high by itself."""
+    return settings.ladder.similarities(descriptor).high
+
+
+@dataclass(frozen=True, slots=True)
+class _Control:
+    """How near something comes that did not leak the reference."""
+
+    pdq: float | None
+    phash: float | None
+    similarity: float | None
+
+
+def _base(match: Match) -> _Control:
+    return _Control(match.control_pdq_distance, match.control_phash_distance, match.control_similarity)
+
+
+def _others(match: Match) -> _Control:
+    """The middle one of the wrong checkpoints: when it comes as near, so does half of them."""
+    return _Control(match.others_pdq_distance, match.others_phash_distance, match.others_similarity)
+
+
+def _explained(match: Match, rung: Rung, settings: ReportsSettings, control: _Control) -> bool:
     """Whether the control comes as near, within the margins, by every measure that the rule rests on."""
     return (
-        (
-            rung.pdq is None
-            or _as_near(match.pdq_distance, match.control_pdq_distance, settings.control_margin_pdq)
-        )
+        (rung.pdq is None or _as_near(match.pdq_distance, control.pdq, settings.control_margin_pdq))
         and (
-            rung.phash is None
-            or _as_near(match.phash_distance, match.control_phash_distance, settings.control_margin_phash)
+            rung.phash is None or _as_near(match.phash_distance, control.phash, settings.control_margin_phash)
         )
         and (
             rung.similarity is None
             or (
                 match.similarity is not None
-                and _at_least(match.control_similarity, match.similarity - settings.control_margin)
+                and _at_least(control.similarity, match.similarity - settings.control_margin)
             )
         )
     )
 
 
-def _as_near(distance: int | None, control: int | None, margin: int) -> bool:
+def _as_near(distance: int | None, control: float | None, margin: int) -> bool:
     return distance is not None and _at_most(control, distance + margin)
 
 
-def _at_most(value: int | None, limit: int) -> bool:
+def _at_most(value: float | None, limit: float) -> bool:
     return value is not None and value <= limit
 
 

@@ -22,6 +22,7 @@ from reports.retention import to_erase
 from reports.settings import Ladder, ReportsSettings
 from reports.store import FindingStore, Run
 from reports.summary import MatchSummary, SetSummary, count_findings
+from reports.wrong_checkpoints import Scans, held_against, load_scans
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
@@ -66,7 +67,8 @@ def match_stage(
             lambda done, total: report("hashing", done, total),
         )
         probes = load_probes(extractions, store, min_pdq_quality=settings.min_pdq_quality)
-        judged, sets = _match_all(probes, references, settings, report)
+        scans = load_scans(extractions, digests)
+        judged, sets = _match_all(probes, scans, references, settings, report)
         calmed, floods = calm(
             [one for one in judged if one.match.set_name not in settings.decoys], settings.flood_cap
         )
@@ -118,14 +120,15 @@ def _check_names(references: References, settings: ReportsSettings) -> None:
 
 
 def _match_all(
-    probes: Probes, references: References, settings: ReportsSettings, report: Progress
+    probes: Probes, scans: Scans, references: References, settings: ReportsSettings, report: Progress
 ) -> tuple[list[Judged], list[SetSummary]]:
     judged: list[Judged] = []
     sets: list[SetSummary] = []
     names = [one.name for one in references.sets()]
     for index in references.load(names, min_pdq_quality=settings.min_pdq_quality):
         limits = _limits(settings.ladder_of(index.set_name), probes)
-        verdicts = ((match, judge(match, settings)) for match in matches(probes, index, limits))
+        found = held_against(list(matches(probes, index, limits)), probes, scans, index, settings.min_others)
+        verdicts = ((match, judge(match, settings)) for match in found)
         mine = [Judged(match, verdict) for match, verdict in verdicts if verdict is not None]
         mine.sort(key=lambda one: (one.match.extraction_id, one.match.ref_id))
         judged += mine

@@ -19,7 +19,7 @@ from reports.index import ReferenceIndex, Vectors
 
 Rows = NDArray[np.int64]
 
-_NONE = np.float32(-2)
+NONE = np.float32(-2)
 """Similarity of what cannot be compared: below every cosine."""
 _EXTRACTIONS, _REFERENCES = 32, 1 << 16
 """Compared at once: two million pairs, each of which takes some 40 bytes for a moment."""
@@ -93,11 +93,11 @@ def matches(
 def _matches(
     probes: Probes, index: ReferenceIndex, limits: Limits, extractions: Rows, references: range
 ) -> Iterator[Match]:
-    found = _measure(probes, index, extractions, references, control=False)
+    found = measure(probes, index, extractions, references, control=False)
     near = found.near(limits, _similarity_limits(probes, limits, extractions))
     for row in np.flatnonzero(near.any(axis=1)):
         extraction = extractions[row : row + 1]
-        control = _measure(probes, index, extraction, references, control=True)
+        control = measure(probes, index, extraction, references, control=True)
         descriptor = _descriptor(probes, int(extraction[0]))
         for column in np.flatnonzero(near[row]).tolist():
             picture, base = found.at(int(row), column), control.at(0, column)
@@ -128,8 +128,8 @@ class _Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Measures:
-    """(A, R) each: `FAR` or `_NONE` where a pair cannot be compared."""
+class Measures:
+    """Of A extractions and R references, (A, R) each: `FAR` or `NONE` where a pair cannot be compared."""
 
     phash: NDArray[np.uint16]
     phash_mirror: NDArray[np.uint16]
@@ -154,16 +154,17 @@ class _Measures:
         sides = ((pdq, pdq_mirror), (phash, phash_mirror), (-similarity, -similarity_mirror))
         likest = max(similarity, similarity_mirror)
         return _Pair(
-            similarity=likest if likest > _NONE else None,
+            similarity=likest if likest > NONE else None,
             pdq=None if min(pdq, pdq_mirror) == FAR else min(pdq, pdq_mirror),
             phash=None if min(phash, phash_mirror) == FAR else min(phash, phash_mirror),
             mirrored=next((mirror < plain for plain, mirror in sides if plain != mirror), False),
         )
 
 
-def _measure(
+def measure(
     probes: Probes, index: ReferenceIndex, extractions: Rows, references: range, *, control: bool
-) -> _Measures:
+) -> Measures:
+    """Measure every pair of extractions, ascending, and references; `control` takes the base's pictures."""
     hashes = probes.control if control else probes.picture
     views = _span(index.owner, references)
     owner = index.owner[views] - references.start
@@ -175,19 +176,19 @@ def _measure(
         return out
 
     def likest(makers: Mapping[str, Vectors]) -> NDArray[np.float32]:
-        out = np.full((len(extractions), len(references)), _NONE, np.float32)
+        out = np.full((len(extractions), len(references)), NONE, np.float32)
         for name in makers.keys() & probes.described.keys():
             vectors, described = makers[name], probes.described[name]
             mine = np.flatnonzero(np.isin(described.at, extractions))
             rows = (described.control if control else described.picture)[mine]
             part = _span(vectors.owner, references)
             cosines = np.clip(rows @ vectors.rows[part].T, -1, 1)
-            some = np.full((len(mine), len(references)), _NONE, np.float32)
+            some = np.full((len(mine), len(references)), NONE, np.float32)
             _reduce(np.maximum, cosines, vectors.owner[part] - references.start, some)
             out[np.searchsorted(extractions, described.at[mine])] = some
         return out
 
-    return _Measures(
+    return Measures(
         phash=nearest(hashes.phash, index.phash),
         phash_mirror=nearest(hashes.phash_mirror, index.phash),
         pdq=nearest(hashes.pdq, index.pdq),

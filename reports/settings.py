@@ -104,6 +104,9 @@ class ReportsSettings(BaseModel):
     """The same for PDQ distances, in bits of 256."""
     control_margin_phash: int = Field(default=2, ge=0, le=64)
     """The same for pHash distances, in bits of 64."""
+    min_others: int = Field(default=19, ge=1)
+    """Wrong checkpoints that a p-value takes: other places scanned with the same recipe. 19 is the fewest
+    with which it can fall to 0.05; with fewer a finding is "not calibrated". Higher is stricter."""
     flood_cap: int = Field(default=1000, ge=1)
     """A reference that matches more checkpoints than this is taken for noise, such as a template or a
     border: its findings become leads, and it is named in the summary."""

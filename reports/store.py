@@ -29,11 +29,19 @@ _MATCH = (
     pa.field("control_pdq_distance", pa.int64()),
     pa.field("control_phash_distance", pa.int64()),
     pa.field("mirrored", pa.bool_()),
+    pa.field("others", pa.int64()),
+    pa.field("others_same_base", pa.bool_()),
+    pa.field("others_as_near", pa.int64()),
+    pa.field("p_value", pa.float64()),
+    pa.field("others_similarity", pa.float64()),
+    pa.field("others_pdq_distance", pa.float64()),
+    pa.field("others_phash_distance", pa.float64()),
 )
 _VERDICT = (
     pa.field("severity", pa.string()),
     pa.field("rule", pa.string()),
     pa.field("explained_by_base", pa.bool_()),
+    pa.field("explained_by_others", pa.bool_()),
 )
 
 
@@ -174,6 +182,7 @@ class FindingStore:
                 "severity": one.verdict.severity.label,
                 "rule": one.verdict.rule,
                 "explained_by_base": one.verdict.explained_by_base,
+                "explained_by_others": one.verdict.explained_by_others,
                 "decoy": one.match.set_name in decoys,
             }
             for one in judged

@@ -23,7 +23,7 @@ from extraction.extraction import Extraction, Pixels
 from scanner.image_table import IMAGE_SCHEMA, ImageTable
 from scanner.job import Job, Outcome, ScanError
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of a table below."""
 
 EXTRACTION_SCHEMA = pa.schema(
@@ -32,6 +32,10 @@ EXTRACTION_SCHEMA = pa.schema(
         pa.field("job_id", pa.string(), nullable=False),
         pa.field("checkpoint_id", pa.string(), nullable=False),
         pa.field("checkpoint_key", pa.string(), nullable=False),
+        pa.field("base_repo", pa.string(), nullable=False),
+        pa.field("weights", pa.string(), nullable=False),
+        pa.field("base_weights", pa.string(), nullable=False),
+        pa.field("machine", pa.string(), nullable=False),
         pa.field("recipe_id", pa.string(), nullable=False),
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("rank", pa.int32(), nullable=False),
@@ -42,6 +46,7 @@ EXTRACTION_SCHEMA = pa.schema(
         pa.field("cluster_size", pa.int32(), nullable=False),
         pa.field("cohesion", pa.float32(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
+        pa.field("likelihood_ratio", pa.float32()),
         pa.field("descriptor", pa.list_(pa.float32()), nullable=False),
         pa.field("descriptor_name", pa.string(), nullable=False),
         pa.field("control_descriptor", pa.list_(pa.float32()), nullable=False),
@@ -51,8 +56,9 @@ EXTRACTION_SCHEMA = pa.schema(
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
-"""`id` is "<job_id>-<rank, three digits>"; `recipe` is JSON; `cluster` holds the members' seeds; the other
-fields are those of `Extraction` and `Checkpoint`, sides in pixels."""
+"""`id` is "<job_id>-<rank, three digits>"; `recipe` is JSON; `cluster` holds the members' seeds; `weights`
+and `base_weights` are the names that the download store gives by content, `machine` is what it was made on
+(`scanner.machine`); the other fields are those of `Extraction` and `Checkpoint`, sides in pixels."""
 
 _VERSION_KEY = b"leaksweep.version"
 
@@ -169,11 +175,14 @@ class ExtractionStore:
 
 def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> dict[str, Any]:
     height, width, _ = extraction.pixels.shape
+    made = outcome.measures or {}
     return {
         "id": _id(job.id, extraction),
         "job_id": job.id,
         "checkpoint_id": job.checkpoint.id,
         "checkpoint_key": job.checkpoint.key,
+        "base_repo": job.base_repo,
+        **{name: str(made.get(name, "")) for name in ("weights", "base_weights", "machine")},
         "recipe_id": job.recipe.id,
         "recipe": job.recipe.model_dump_json(),
         "rank": extraction.rank,
@@ -184,6 +193,7 @@ def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> d
         "cluster_size": len(extraction.cluster),
         "cohesion": extraction.cohesion,
         "score": extraction.score,
+        "likelihood_ratio": getattr(extraction, "likelihood_ratio", None),
         "descriptor": extraction.descriptor,
         "descriptor_name": outcome.descriptor,
         "control_descriptor": extraction.control_descriptor,

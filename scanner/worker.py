@@ -118,9 +118,6 @@ class Worker:
             # Who knows what it did to the pair.
             self._pair = None
             outcome = _gave_up(job, State.FAILED, type(error).__name__, error)
-        if outcome.measures is not None:
-            # The download store names files by content: what the pictures can be made again from.
-            outcome.measures.update(weights=weights.name, base_weights=base.name)
         return replace(outcome, seconds=self._clock() - begun)
 
     def _scan(self, job: Job, base: Path, weights: Path, progress: Progress | None) -> Outcome:
@@ -146,6 +143,9 @@ class Worker:
                 "batch": self._batch,
                 "device": str(self._device),
                 "machine": machine_of(self._device),
+                # The download store names files by content: what the pictures can be made again from.
+                "weights": weights.name,
+                "base_weights": base.name,
                 "relative_change": change.relative_change,
                 "notes": [*change.notes, *([advised] if advised else [])],
             },

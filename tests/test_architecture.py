@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 REPORTS_MAY_SEE = {
     "scanner": {"job", "extraction_store", "image_table", "ledger", "tables"},
-    "extraction": {"descriptors", "extraction", "recipe"},
+    "extraction": {"descriptors", "evidence", "extraction", "recipe"},
 }
 """Of the rooms upstream, reports see records and stores, and the descriptor; not the work."""
 

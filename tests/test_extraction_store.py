@@ -148,9 +148,9 @@ def test_sizes(store: ExtractionStore):
 
 
 def test_a_store_of_a_newer_version_says_so(tmp_path: Path):
-    newer = EXTRACTION_SCHEMA.with_metadata({b"leaksweep.version": b"2"})
+    newer = EXTRACTION_SCHEMA.with_metadata({b"leaksweep.version": b"3"})
     lancedb.connect(tmp_path / "extractions").create_table("extractions", schema=newer)
-    with pytest.raises(StoreError, match=r"format 2, made by a newer leaksweep.*another home"):
+    with pytest.raises(StoreError, match=r"format 3, made by a newer leaksweep.*another home"):
         ExtractionStore(tmp_path / "extractions")
 
 
