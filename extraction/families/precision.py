@@ -7,8 +7,8 @@ from types import MappingProxyType
 import torch
 
 HALF = MappingProxyType({"sd1": torch.float16, "sd2": torch.float16, "sdxl": torch.float16})
-"""Convolutional families keep three more bits of a merged delta in float16 than in bfloat16: at a change of
-1 % of a weight's norm, rounding costs 3 % of it and not 23 %, and guidance multiplies that by its scale."""
+"""float16 has three more bits than bfloat16 for a merged delta, whose rounding guidance multiplies by its
+scale; and the numbers of these UNets stay within its range."""
 
 OTHERS = torch.bfloat16
 """The transformers were trained in bfloat16, and their text encoders' activations leave float16's range."""
