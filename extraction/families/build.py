@@ -22,7 +22,13 @@ Module = TypeVar("Module", bound=nn.Module)
 Rename = Callable[[str], str | None]
 """A tensor's name to the one that all versions of the libraries agree on; None for one without a say."""
 
-LOOPS = {"layers_per_block", "transformer_layers_per_block", "num_hidden_layers"}
+LOOPS = {
+    "layers_per_block",
+    "transformer_layers_per_block",
+    "num_hidden_layers",
+    "num_layers",
+    "num_single_layers",
+}
 CONSTRUCTION_ERRORS = (
     TypeError,
     ValueError,
@@ -103,7 +109,10 @@ def build(
             )
     # Not the library's own `to`, which warns of layers kept in fp32 even where there are none. Convolutions
     # are faster with channels last, on CPUs as on tensor cores; only weights of four dimensions have them.
-    nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)
+    nn.Module.to(module, dtype)
+    for parameter in module.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     module.to_empty(device=device).requires_grad_(False).eval()
     _fill_buffers(module, buffers)
     for own, parameter in module.named_parameters():
