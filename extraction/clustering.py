@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -28,6 +28,8 @@ class Cluster:
     """Mean similarity of the medoid to the other members; 0 for a cluster of one."""
     score: float
     """What clusters are ranked by; higher is better."""
+    nearest: float = 0.0
+    """Highest similarity of the medoid to another generation ("modes" only)."""
 
 
 def cosine(descriptors: NDArray[np.float32]) -> Similarity:
@@ -35,6 +37,47 @@ def cosine(descriptors: NDArray[np.float32]) -> Similarity:
     similarity: Similarity = np.clip(descriptors @ descriptors.T, -1, 1)
     np.fill_diagonal(similarity, 1)
     return similarity
+
+
+def modes(
+    similarity: Similarity,
+    radius: float,
+    neighbours: int,
+    limit: int,
+    ratios: NDArray[np.float32] | None = None,
+) -> list[Cluster]:
+    """Take the best generation, put aside all that look like it, and go on: density with exclusion.
+
+    A generation's density is its mean similarity to its `neighbours` nearest. With `ratios` (see
+    `extraction.likelihood`), each over the highest of them is added: two measures of different things
+    that agree on memorised pictures, where each alone also likes something else (density a collapsed
+    sampler's flat pictures, the ratio a lone blend). Linkage that cuts a tree of clusters splits one
+    picture over several, which then fill the list; here a picture is taken once.
+
+    Args:
+        radius: similarity from which on a generation belongs to a mode already taken.
+        limit: most modes returned, best first.
+        ratios: (n,).
+    """
+    count = len(similarity)
+    others = similarity.copy()
+    np.fill_diagonal(others, -np.inf)
+    nearest = np.sort(others, axis=1)[:, ::-1][:, : min(neighbours, max(count - 1, 1))]
+    density = nearest.mean(axis=1) if count > 1 else np.zeros(1, np.float32)
+    score = density.astype(np.float64)
+    if ratios is not None and ratios.max() > 0:
+        score = score + ratios / ratios.max()
+    free = np.ones(count, np.bool_)
+    taken: list[Cluster] = []
+    while len(taken) < limit and free.any():
+        medoid = int(np.where(free, score, -np.inf).argmax())
+        inside = free & (similarity[medoid] >= radius)
+        inside[medoid] = True
+        members = [int(index) for index in np.flatnonzero(inside)]
+        cluster = _cluster(similarity, members, medoid, float(score[medoid]))
+        taken.append(replace(cluster, nearest=float(others[medoid].max()) if count > 1 else 0.0))
+        free &= ~inside
+    return taken
 
 
 def dense_clusters(similarity: Similarity, threshold: float, neighbours: int, limit: int) -> list[Cluster]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from extraction.clustering import Cluster, complete_clusters, cosine, dense_clusters, published_cliques
+from extraction.clustering import (
+    Cluster,
+    complete_clusters,
+    cosine,
+    dense_clusters,
+    modes,
+    published_cliques,
+)
 from extraction.descriptors import Descriptor
-from extraction.extraction import Extraction, Vector
+from extraction.extraction import Extraction, Round
 from extraction.generate import Generator
 from extraction.pair import Pair
 from extraction.recipe import Recipe
-
-Progress = Callable[[int, int], None]
-"""(generations done, generations in all)."""
+from extraction.rounds import Generations, Progress, draw_rounds
 
 
 def extract(
@@ -45,13 +52,19 @@ def extract(
     """
     seeds = range(recipe.seed, recipe.seed + generations)
     generator = Generator(pair, recipe, prompt)
-    drawn, described = _draw(generator, seeds, describe, batch, progress)
-    similarity = cosine(described)
-    clusters = choose(similarity, described, recipe, pictures)
+    drawn, rounds = draw_rounds(
+        generator, seeds, pictures=pictures, describe=describe, batch=batch, progress=progress
+    )
+    similarity = cosine(drawn.descriptors)
+    clusters = choose(similarity, drawn.descriptors, recipe, pictures, drawn.ratios)
 
     control = Generator(pair, recipe, prompt, control=True)
-    medoids = [seeds[cluster.medoid] for cluster in clusters]
-    control_drawn, control_described = _draw(control, medoids, describe, batch, None)
+    made = [rounds_of(rounds, seeds[cluster.medoid]) for cluster in clusters]
+    controls = [
+        _control(control, seeds[cluster.medoid], drawn, own[-1].avoided)
+        for cluster, own in zip(clusters, made, strict=True)
+    ]
+    control_described = describe(controls)
 
     extractions = [
         Extraction(
@@ -61,11 +74,13 @@ def extract(
             cluster=tuple(seeds[member] for member in cluster.members),
             cohesion=cluster.cohesion,
             score=cluster.score,
-            descriptor=described[cluster.medoid],
+            descriptor=drawn.descriptors[cluster.medoid],
             control_descriptor=control_described[rank],
-            control_similarity=float(described[cluster.medoid] @ control_described[rank]),
-            pixels=drawn[cluster.medoid],
-            control_pixels=control_drawn[rank],
+            control_similarity=float(drawn.descriptors[cluster.medoid] @ control_described[rank]),
+            likelihood_ratio=None if drawn.ratios is None else float(drawn.ratios[cluster.medoid]),
+            rounds=made[rank],
+            pixels=drawn.pixels[cluster.medoid],
+            control_pixels=controls[rank],
         )
         for rank, cluster in enumerate(clusters)
     ]
@@ -75,12 +90,50 @@ def extract(
         "forwards_tuned": generator.forwards.tuned,
         "forwards_control": control.forwards.total,
         "mean_similarity": _off_diagonal_mean(similarity),
+        "avoided": [len(one.avoided) for one in rounds],
     }
     return extractions, measures
 
 
+def rounds_of(rounds: Sequence[Round], seed: int) -> tuple[Round, ...]:
+    """The rounds up to the one that the seed was drawn in."""
+    return tuple(one for one in rounds if one.first <= seed)
+
+
+def make_again(
+    pair: Pair, recipe: Recipe, prompt: str, seed: int, rounds: Sequence[Round], *, control: bool = False
+) -> NDArray[np.uint8]:
+    """One generation, (H, W, 3) bytes, drawn as it was within its rounds; or its control.
+
+    What its noise was steered away from is drawn first, and what that was steered away from before it.
+    The same up to rounding: compare by descriptor.
+    """
+    generator = Generator(pair, recipe, prompt)
+    latents: dict[int, Tensor] = {}
+
+    def found(own: Round) -> Tensor | None:
+        return torch.stack([latents_of(seed) for seed in own.avoided]) if own.avoided else None
+
+    def latents_of(seed: int) -> Tensor:
+        if seed not in latents:
+            own = rounds_of(rounds, seed)[-1]
+            latents[seed] = next(generator.generations([seed], 1, found(own)))[0][0]
+        return latents[seed]
+
+    # A seed of a recipe without rounds was drawn in one.
+    avoided = found(rounds_of(rounds, seed)[-1]) if rounds else None
+    last = Generator(pair, recipe, prompt, control=control)
+    _, pixels = next(last.generations([seed], 1, avoided))
+    again: NDArray[np.uint8] = pixels[0]
+    return again
+
+
 def choose(
-    similarity: NDArray[np.float32], descriptors: NDArray[np.float32], recipe: Recipe, pictures: int
+    similarity: NDArray[np.float32],
+    descriptors: NDArray[np.float32],
+    recipe: Recipe,
+    pictures: int,
+    ratios: NDArray[np.float32] | None = None,
 ) -> list[Cluster]:
     """Cluster as the recipe says and keep at most `pictures` (all, for the published search)."""
     if recipe.clustering == "cliques":
@@ -88,24 +141,17 @@ def choose(
         return cliques if recipe.published_quirks else cliques[:pictures]
     if recipe.clustering == "complete":
         return complete_clusters(similarity, recipe.cluster_similarity, pictures)
-    return dense_clusters(similarity, recipe.cluster_similarity, recipe.neighbours, pictures)
+    if recipe.clustering == "density":
+        return dense_clusters(similarity, recipe.cluster_similarity, recipe.neighbours, pictures)
+    return modes(similarity, recipe.cluster_similarity, recipe.neighbours, pictures, ratios)
 
 
-def _draw(
-    generator: Generator,
-    seeds: range | list[int],
-    describe: Descriptor,
-    batch: int,
-    progress: Progress | None,
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
-    pixels: list[NDArray[np.uint8]] = []
-    rows: list[Vector] = []
-    for drawn in generator.pictures(seeds, batch):
-        pixels.extend(drawn)
-        rows.extend(describe(drawn))
-        if progress is not None:
-            progress(len(pixels), len(seeds))
-    return pixels, np.stack(rows)
+def _control(control: Generator, seed: int, drawn: Generations, avoided: Sequence[int]) -> NDArray[np.uint8]:
+    """The base's own picture from the very noise of a generation."""
+    found = drawn.of(avoided) if avoided else None
+    _, pixels = next(control.generations([seed], 1, found))
+    own: NDArray[np.uint8] = pixels[0]
+    return own
 
 
 def _off_diagonal_mean(similarity: NDArray[np.float32]) -> float:

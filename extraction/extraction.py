@@ -26,6 +26,16 @@ class LoadError(ExtractionError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """A part of the budget, whose noise was steered away from what was found before it."""
+
+    first: int
+    """Its first seed; it ends before the next round's."""
+    avoided: tuple[int, ...]
+    """Seeds of the pictures it was steered away from, all of earlier rounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
     """The medoid of a cluster of near-identical generations, with its control."""
 
@@ -45,5 +55,10 @@ class Extraction:
     """The same measure of the base model's picture from the same prompt and noise."""
     control_similarity: float
     """Cosine similarity of medoid and control, -1 to 1. Near 1: the base gives this picture by itself."""
+    likelihood_ratio: float | None = None
+    """How much better the tuned model explains the picture than the base, in nats (`extraction.likelihood`);
+    above 0 speaks for the fine-tune. None where the recipe does not ask for it."""
+    rounds: tuple[Round, ...] = ()
+    """The rounds up to the medoid's own: with the recipe, all that is needed to make it again."""
     pixels: Pixels
     control_pixels: Pixels

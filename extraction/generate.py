@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from extraction.condition import Condition
-from extraction.guidance import extrapolate, rising
+from extraction.guidance import extrapolate
 from extraction.pair import Pair
 from extraction.recipe import Recipe
 from extraction.sampling import Denoiser, initial_noise, sample
+from extraction.steering import steer_away
 
 
 @dataclass(slots=True)
@@ -44,25 +45,40 @@ class Generator:
 
     def pictures(self, seeds: Sequence[int], batch: int) -> Iterator[NDArray[np.uint8]]:
         """Yield (B, H, W, 3) bytes for at most `batch` seeds at a time, in the seeds' order."""
+        for _, pixels in self.generations(seeds, batch):
+            yield pixels
+
+    def generations(
+        self, seeds: Sequence[int], batch: int, found: torch.Tensor | None = None
+    ) -> Iterator[tuple[torch.Tensor, NDArray[np.uint8]]]:
+        """Yield latents (B, C, h, w) on the CPU and pictures (B, H, W, 3), in the seeds' order.
+
+        Args:
+            found: latents that the noise is steered away from (see `extraction.steering`).
+        """
         denoise = self._denoiser()
         for start in range(0, len(seeds), batch):
-            yield self._draw(denoise, seeds[start : start + batch])
+            yield self._draw(denoise, seeds[start : start + batch], found)
 
     @torch.inference_mode()
-    def _draw(self, denoise: Denoiser, seeds: Sequence[int]) -> NDArray[np.uint8]:
+    def _draw(
+        self, denoise: Denoiser, seeds: Sequence[int], found: torch.Tensor | None
+    ) -> tuple[torch.Tensor, NDArray[np.uint8]]:
         shape = self.pair.latent_shape
         if self.recipe.size is not None:
             factor = self.pair.size // shape[1]
             shape = (shape[0], self.recipe.size // factor, self.recipe.size // factor)
         noise = initial_noise(seeds, shape, self.pair.device, self.pair.dtype)
+        if found is not None:
+            noise = steer_away(noise, found, self.recipe.steering)
         latents = sample(denoise, noise, self.pair.scheduler_config, self.recipe)
-        return np.ascontiguousarray(self.pair.decode(latents).permute(0, 2, 3, 1).numpy())
+        pixels = np.ascontiguousarray(self.pair.decode(latents).permute(0, 2, 3, 1).numpy())
+        return latents.cpu(), pixels
 
     @torch.inference_mode()
     def _denoiser(self) -> Denoiser:
         recipe, pair = self.recipe, self.pair
-        start = recipe.scale if recipe.scale_start is None else recipe.scale_start
-        scales = rising(start, recipe.scale, recipe.steps)
+        scales = recipe.scales
         # The weaker model: the base, or for the baseline the tuned model itself without the prompt.
         weak_is_tuned = recipe.guidance == "classifier_free" and not self.control
         weak_prompt = self.prompt if recipe.guidance == "prompt_paired" else ""

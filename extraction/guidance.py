@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a recipe asks for the schedule, and needs no torch
+    from torch import Tensor
 
 
 def extrapolate(base: Tensor, tuned: Tensor, scale: float, correction: float = 0.0) -> Tensor:
@@ -27,8 +30,18 @@ def extrapolate(base: Tensor, tuned: Tensor, scale: float, correction: float = 0
     return (1 - scale + correction) * base + scale * tuned
 
 
-def rising(start: float, end: float, steps: int) -> list[float]:
-    """The scale of each step, in a straight line from `start` (pure noise) to `end` (the picture)."""
-    if steps == 1:
-        return [end]
-    return [start + (end - start) * step / (steps - 1) for step in range(steps)]
+def schedule(start: float, end: float, steps: int, guidance_from: float = 0.0) -> list[float]:
+    """The scale of each step: 1 at first, then on a straight line from pure noise to the picture.
+
+    Args:
+        start: of the line at the first step.
+        end: of the line at the last step.
+        guidance_from: share of the trajectory before which the scale is 1: the tuned model alone.
+            Guidance at high noise drives many seeds into the same picture; later it sharpens what a
+            seed has found by itself, and until then no forward of the base is needed.
+    """
+    scales = []
+    for step in range(steps):
+        done = step / (steps - 1) if steps > 1 else 1.0
+        scales.append(1.0 if done < guidance_from else start + (end - start) * done)
+    return scales

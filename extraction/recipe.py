@@ -7,6 +7,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from extraction.guidance import schedule
+
+LEVELS = (0.3, 0.5)
+"""Where in the training schedule the likelihood ratio is taken, 0 being the picture and 1 pure noise."""
+
 
 class Recipe(BaseModel):
     """[recipe] in config.toml. Two scans with the same id, checkpoint and seed give the same pictures."""
@@ -17,10 +22,12 @@ class Recipe(BaseModel):
     """For people; not part of the id."""
     guidance: Literal["base_unconditional", "prompt_paired", "classifier_free"] = "base_unconditional"
     """The base sees the empty prompt (as published) or the same prompt; or, the baseline, no base at all."""
-    scale: float = Field(default=5.0, gt=0, le=30)
+    scale: float = Field(default=4.0, gt=0, le=30)
     """w': 0 is the base, 1 the tuned model, above 1 extrapolates. With a rising schedule, its end value."""
-    scale_start: float | None = Field(default=1.0, gt=0, le=30)
+    scale_start: float | None = Field(default=None, gt=0, le=30)
     """w' at the first step, rising in a straight line to `scale`; "none" keeps `scale` throughout."""
+    guidance_from: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the steps before which the tuned model goes alone, without the base's forwards."""
     correction: float = Field(default=0.0, ge=-1, le=1)
     """k: added to the base's weight; the paper uses -0.02 for DreamBooth, 0 for LoRA."""
     sampler: Literal["ddim", "dpmpp_2m"] = "ddim"
@@ -41,12 +48,18 @@ class Recipe(BaseModel):
     """Arithmetic of both models; adapters are merged in float32 whatever it is."""
     descriptor: Literal["sscd", "thumbnail"] = "sscd"
     """What likeness is measured with."""
-    clustering: Literal["density", "complete", "cliques"] = "density"
-    """"density" and "complete" are feasible at any size; "cliques" is the published search."""
-    cluster_similarity: float = Field(default=0.5, gt=-1, lt=1)
+    clustering: Literal["modes", "density", "complete", "cliques"] = "modes"
+    """How extractions are chosen from the generations; "cliques" is the published search."""
+    cluster_similarity: float = Field(default=0.4, gt=-1, lt=1)
     """Cosine similarity at which two generations count as the same picture; higher is stricter."""
-    neighbours: int = Field(default=5, ge=1)
-    """How many nearest members a cluster is ranked by ("density" only)."""
+    neighbours: int = Field(default=1, ge=1)
+    """To how many of its nearest a generation's likeness is taken ("modes" and "density" only)."""
+    likelihood_ratio: bool = True
+    """Rank "modes" also by how much better the tuned model explains a picture than the base does."""
+    rounds: int = Field(default=5, ge=1, le=50)
+    """The budget is drawn in so many parts; each is steered away from what those before it found."""
+    steering: float = Field(default=2.0, ge=0, le=10)
+    """How far the first noise of a later round is pushed off each picture found, in standard deviations."""
     published_quirks: bool = False
     """Reproduce the published code's steps exactly: one timestep twice and the last one never."""
 
@@ -66,16 +79,36 @@ class Recipe(BaseModel):
         """N_G for a training set of so many pictures, or for `self.pictures` when unknown."""
         return min(self.max_images, max(2, (pictures or self.pictures) * self.images_per_picture))
 
+    @property
+    def scales(self) -> list[float]:
+        """w' of each step, from pure noise to the picture."""
+        start = self.scale if self.scale_start is None else self.scale_start
+        return schedule(start, self.scale, self.steps, self.guidance_from)
+
+    def affordable(self, forwards: int) -> int:
+        """Generations that so many forwards buy, the likelihood ratio's included; at least 2."""
+        return max(2, forwards // self.forwards_per_image)
+
+    @property
+    def forwards_per_image(self) -> int:
+        """Rows through a denoiser for one generation, its likelihood ratio included."""
+        guided = sum(scale != 1 or self.correction != 0 for scale in self.scales)
+        ranked = self.likelihood_ratio and self.clustering == "modes"
+        return self.steps + guided + (2 * len(LEVELS) if ranked else 0)
+
 
 REFERENCE = Recipe(
     name="reference",
     scale=3.0,
     scale_start=None,
+    guidance_from=0.0,
     correction=-0.02,
     sampler="ddim",
     steps=50,
     images_per_picture=50,
     clustering="cliques",
+    likelihood_ratio=False,
+    rounds=1,
     published_quirks=True,
 )
 """The published code's DreamBooth settings, quirks included (FineXtract, Generator.py and Cluster.py)."""

@@ -58,7 +58,8 @@ class Photographs:
         """
         taken = list(islice(self._distinct, count))
         if len(taken) < count:
-            raise ValueError(f"{count} photographs are asked for and {len(taken)} are left; give a larger folder")
+            left = len(taken)
+            raise ValueError(f"{count} photographs are asked for and {left} are left; give a larger folder")
         return taken
 
     def alike(self, count: int) -> list[Image.Image]:
@@ -80,7 +81,7 @@ def _read(folder: Path) -> dict[str, list[Image.Image]]:
             with Image.open(path) as picture:
                 subjects.setdefault(path.parent.name, []).append(square(picture))
     if len(subjects) < 8:
-        raise ValueError(f"{folder}: holds {len(subjects)} folders of pictures; at least 8 subjects are needed")
+        raise ValueError(f"{folder}: holds {len(subjects)} folders of pictures; 8 subjects are needed")
     return subjects
 
 

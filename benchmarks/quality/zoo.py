@@ -33,6 +33,13 @@ DETAILS = ("stripes", "checks", "confetti", "clouds", "hills", "a house", "a tre
 """Words that the base knows, for captions that differ from picture to picture."""
 
 
+STEPS = {
+    "full": {"under": 250, "mid": 450, "over": 800},
+    "lora": {"under": 300, "mid": 500, "over": 850},
+}
+"""For four pictures."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
     """A kind of fine-tune."""
@@ -54,8 +61,7 @@ class Design:
 
     def steps(self) -> int:
         """Optimiser steps; more pictures take more, but not in proportion."""
-        one = {"full": {"under": 250, "mid": 450, "over": 800}, "lora": {"under": 300, "mid": 500, "over": 850}}
-        return round(one[self.kind][self.strength] * (self.pictures / 4) ** 0.4)
+        return round(STEPS[self.kind][self.strength] * (self.pictures / 4) ** 0.4)
 
 
 DESIGNS = (
@@ -195,7 +201,7 @@ def main() -> None:
     )
     parser.add_argument("split", choices=list(SEEDS))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--photographs", type=Path, help="a folder of pictures for each of 8 subjects or more")
+    parser.add_argument("--photographs", type=Path, help="a folder for each of 8 subjects or more")
     parser.add_argument("--shard", default="0/1", help="train every n-th only: index/count")
     options = parser.parse_args()
     index, count = map(int, options.shard.split("/"))
