@@ -60,7 +60,7 @@ def read_file(weights: Weights, original: Original) -> Full:
     absent = [component for component in original.components if not _has(component, sources)]
     for component in original.components:
         if component == first or component not in absent:
-            _check_complete(component, sources, original)
+            _check_complete(component, {*sources, *original.spared}, original)
     return Full("file", sources, (*names.notes, *([_missing_note(absent)] if absent else [])))
 
 
@@ -139,8 +139,8 @@ def _match(component: str, tensors: Mapping[str, Weights], original: Original) -
     sources = {}
     for name, weights in tensors.items():
         parameter = f"{component}.{name.removeprefix('text_model.')}"
-        if name.endswith("position_ids"):
-            continue  # Numbers 0, 1, 2 ... that older transformers saved.
+        if name.endswith(("position_ids", "pos_embed.pos_embed")):
+            continue  # Numbers 0, 1, 2 ... that older transformers saved, and SD3's sines: never trained.
         if parameter not in original.shapes:
             raise LoadError(
                 "does_not_fit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,8 @@ class Original:
     file_names: Mapping[str, str]
     """Parameter -> its tensor in the family's single-file layout. Parameters that share a tensor lie in it
     one under the other (along dimension 0), in this order."""
+    spared: Collection[str] = ()
+    """Parameters that single files may leave out, though they hold the rest of the component."""
     turned: Mapping[str, Turn] = field(default_factory=dict)
     """Parameters that the single-file layout keeps in another form: what makes ours of theirs."""
     ignored: re.Pattern[str]
