@@ -47,6 +47,7 @@ def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | No
         generated_at=now,
         version=__version__,
         hubs=_public_hubs(settings.crawler),
+        evidence=findings.evidence(),
     )
 
 

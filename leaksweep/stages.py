@@ -167,7 +167,7 @@ def match(run: Run) -> Summary:
         )
     lines = [
         f"findings: {counted(found.findings)}; {found.new} new, {found.gone} gone, "
-        f"{found.explained_by_base} explained by the base",
+        f"{found.explained_by_base} explained by the base, {found.explained_by_others} by other checkpoints",
         f"pictures: {found.erased} erased, {found.kept} kept",
     ]
     lines += [f"reference {one.ref_id} of {one.set_name} matches too much: noise" for one in found.floods]

@@ -8,6 +8,7 @@ from leaksweep.run import Run
 from leaksweep.stages import opened
 from leaksweep.summaries import counted
 from reports.finding import FindingState
+from reports.ladder import counts
 from reports.match import last_summary
 from reports.references import References
 from reports.store import FindingStore
@@ -62,10 +63,10 @@ def status_text(found: dict[str, Any]) -> str:
 
 
 def _findings(store: FindingStore) -> dict[str, int]:
-    """Findings of today by severity, those that the base explains apart."""
-    counts: dict[str, int] = {}
+    """Findings of today by severity, those that the base or other checkpoints explain apart."""
+    found: dict[str, int] = {}
     for one in store.findings():
         if one.state is not FindingState.GONE:
-            name = "explained by the base" if one.explained_by_base else one.severity.label
-            counts[name] = counts.get(name, 0) + 1
-    return counts
+            name = one.severity.label if counts(one) else "explained"
+            found[name] = found.get(name, 0) + 1
+    return found

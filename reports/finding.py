@@ -99,6 +99,23 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionEvidence:
+    """What is known of an extraction without any reference; see `reports.neighbours`."""
+
+    extraction_id: str
+    nearest_other: str | None
+    """Id of the nearest extraction of another place with the same base model; None: there is none."""
+    nearest_other_similarity: float | None
+    """Its cosine, -1 to 1."""
+    shared: bool
+    """They are one picture: it comes from the base, or from a training set that both had."""
+    recipes: int
+    """Other recipes that the checkpoint was scanned with."""
+    recipes_agreeing: tuple[str, ...]
+    """Ids of those that gave the same picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A match strong enough to act on, or to look into."""
 

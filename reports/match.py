@@ -16,6 +16,7 @@ from reports.hashes import Hasher, PdqState, open_hasher
 from reports.index import ReferenceIndex
 from reports.ladder import judge
 from reports.matching import Limits, Probes, comparable, highest_similarities, matches
+from reports.neighbours import neighbours
 from reports.probes import hash_pictures, hashed_ids, load_probes
 from reports.references import References
 from reports.retention import to_erase
@@ -77,6 +78,8 @@ def match_stage(
         wrong = [one for one in judged if one.match.set_name in settings.decoys]
         store.replace_matches([*calmed, *wrong], frozenset(settings.decoys))
         store.replace_findings(settled)
+        evidence = neighbours(extractions, settings)
+        store.replace_evidence(evidence)
         erased = _retain(extractions, store, settings, {one.match.extraction_id for one in calmed})
         summary = MatchSummary(
             run=number,
@@ -86,6 +89,7 @@ def match_stage(
             pdq=_pdq_states(extractions, store, settings.min_pdq_quality),
             sets=tuple(sets),
             floods=floods,
+            shared=sum(one.shared for one in evidence),
             erased=erased,
             kept=len(extractions.image_ids()),
             **count_findings(settled),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import binomtest
 
-from reports.finding import FindingState, ReportError, Severity
+from reports.finding import ReportError, Severity
 from reports.summary import MatchSummary
 from scanner.job import State
 
@@ -80,8 +80,8 @@ class Leakage:
 
 
 def counted(findings: pd.DataFrame) -> pd.DataFrame:
-    """Return the findings that count: seen by the last run, and not explained by the base model alone."""
-    return findings[(findings["state"] != FindingState.GONE) & ~findings["explained_by_base"]]
+    """Return the findings that count, as `reports.ladder.counts` says."""
+    return findings[findings["counts"]]
 
 
 def leaking(findings: pd.DataFrame, at: Severity) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from types import MappingProxyType
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +16,7 @@ from extraction.recipe import Recipe
 from reports.coverage import Coverage, coverage
 from reports.export.frames import checkpoints_frame, extractions_frame, findings_frame
 from reports.export.links import PUBLIC
-from reports.finding import Finding, Severity
+from reports.finding import ExtractionEvidence, Finding, Severity
 from reports.rates import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary
@@ -103,6 +104,7 @@ def build_report(
     generated_at: datetime,
     version: str,
     hubs: Mapping[str, str] = PUBLIC,
+    evidence: Mapping[str, ExtractionEvidence] = MappingProxyType({}),
 ) -> Report:
     """Put the stores' records together; the same records give the same report, byte for byte.
 
@@ -111,12 +113,13 @@ def build_report(
         descriptor: name and maker, such as "sscd_disc_mixup@onnx-int8".
         generated_at: UTC.
         hubs: pages for people by hub; empty when the run did not speak to the public hubs.
+        evidence: by extraction id, as the match stage wrote it.
 
     Raises:
         ReportError: the extractions table lacks a column.
     """
     known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
-    extracted = extractions_frame(extractions, known, hubs)
+    extracted = extractions_frame(extractions, known, hubs, evidence)
     found = findings_frame(findings, extracted, known, hubs)
     resting = counted(found).drop_duplicates("id")["extraction_id"].value_counts()
     counts = extracted["extraction_id"].map(resting).fillna(0).astype("Int64")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reports.finding import Finding, FindingState, Match, Severity
+from reports.finding import ExtractionEvidence, Finding, FindingState, Match, Severity
 from reports.findings import Judged
 from reports.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
 from reports.tables import connect, hold, lock_of, open_table, replace, schema
@@ -86,6 +86,15 @@ _FINDINGS = schema(
     pa.field("last_run", pa.int64()),
     key="id",
 )
+_EVIDENCE = schema(
+    pa.field("extraction_id", pa.string()),
+    pa.field("nearest_other", pa.string()),
+    pa.field("nearest_other_similarity", pa.float64()),
+    pa.field("shared", pa.bool_()),
+    pa.field("recipes", pa.int64()),
+    pa.field("recipes_agreeing", pa.list_(pa.string())),
+    key="extraction_id",
+)
 _RUNS = schema(
     pa.field("number", pa.int64()),
     pa.field("name", pa.string()),
@@ -138,6 +147,7 @@ class FindingStore:
             ("hashes", _HASHES),
             ("matches", _MATCHES),
             ("findings", _FINDINGS),
+            ("evidence", _EVIDENCE),
             ("runs", _RUNS),
         ):
             open_table(self._store, name, columns)
@@ -197,6 +207,23 @@ class FindingStore:
         """Put findings in place of all others, in one commit."""
         rows = [_finding_row(one) for one in findings]
         replace(self._store, "findings", pa.Table.from_pylist(rows, schema=_FINDINGS))
+
+    def evidence(self) -> dict[str, ExtractionEvidence]:
+        """What the last run knew of each extraction without any reference, by its id."""
+        return {
+            row["extraction_id"]: ExtractionEvidence(
+                **{**row, "recipes_agreeing": tuple(row["recipes_agreeing"])}
+            )
+            for row in self._rows("evidence").to_pylist()
+        }
+
+    def replace_evidence(self, evidence: Iterable[ExtractionEvidence]) -> None:
+        """Put a run's evidence in place of the run's before, in one commit."""
+        replace(
+            self._store,
+            "evidence",
+            pa.Table.from_pylist([asdict(one) for one in evidence], schema=_EVIDENCE),
+        )
 
     def last_run(self) -> Run | None:
         """The last matching that came to its end."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.finding import Finding, FindingState, Severity
 from reports.findings import Flood
+from reports.ladder import counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +47,14 @@ class MatchSummary:
     "low quality"."""
     sets: tuple[SetSummary, ...]
     findings: Mapping[str, int]
-    """Findings of today by severity label; those that the base explains are not among them."""
+    """Findings of today that count, by severity label; see `reports.ladder.counts`."""
     new: int
     gone: int
     explained_by_base: int
+    explained_by_others: int = 0
+    """Those that wrong checkpoints explain, and the base does not."""
+    shared: int = 0
+    """Extractions that another checkpoint of the same base gave too."""
     floods: tuple[Flood, ...]
     """References that matched so many checkpoints that their findings became leads."""
     erased: int
@@ -58,7 +63,7 @@ class MatchSummary:
     """Pictures on the disk now."""
 
     def count(self, at: Severity) -> int:
-        """Findings of today at this severity or above, without those that the base explains."""
+        """Findings of today that count, at this severity or above."""
         return sum(self.findings.get(severity.label, 0) for severity in Severity if severity >= at)
 
     def false_matches(self, at: Severity) -> tuple[int, int]:
@@ -87,12 +92,14 @@ class MatchSummary:
 def count_findings(findings: list[Finding]) -> dict[str, Any]:
     """Return the summary's fields that are counts of findings."""
     today = [one for one in findings if one.state is not FindingState.GONE]
-    leaks = [one for one in today if not one.explained_by_base]
+    leaks = [one for one in today if counts(one)]
+    by_base = sum(one.explained_by_base for one in today)
     return {
         "findings": {
             severity.label: sum(one.severity is severity for one in leaks) for severity in reversed(Severity)
         },
         "new": sum(one.state is FindingState.NEW for one in leaks),
         "gone": len(findings) - len(today),
-        "explained_by_base": len(today) - len(leaks),
+        "explained_by_base": by_base,
+        "explained_by_others": len(today) - len(leaks) - by_base,
     }

@@ -128,6 +128,14 @@ class ExtractionStore:
         query = self._extractions.search().select([*wanted, *({"id"} - set(wanted))])
         return query.to_arrow().sort_by("id").select(wanted)
 
+    def row(self, extraction_id: str) -> dict[str, Any] | None:
+        """One extraction, its fields by name; None when there is none of this id."""
+        # What people type is compared here: in a condition for Lance it could be more than a name.
+        if extraction_id not in self.rows(["id"]).column("id").to_pylist():
+            return None
+        (row,) = self._extractions.search().where(f"id = '{extraction_id}'").to_arrow().to_pylist()
+        return cast("dict[str, Any]", row)
+
     def images(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
         """Yield (id, PNG, control's PNG) in the order of `ids`; erased ones are left out."""
         return self._images.read(ids)

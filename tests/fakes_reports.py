@@ -97,6 +97,7 @@ def an_extraction(checkpoint: Checkpoint, rank: int = 0, **fields: Any) -> dict[
         "cohesion": 0.93 - 0.01 * rank,
         "score": 0.9 - 0.02 * rank,
         "control_similarity": 0.18,
+        "likelihood_ratio": None,
         "descriptor_name": DESCRIPTOR,
     }
     return defaults | fields
@@ -110,7 +111,10 @@ def extractions_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
                 for name in ("id", "checkpoint_id", "recipe_id", "prompt", "prompt_origin", "descriptor_name")
             ),
             *((name, pa.int64()) for name in ("rank", "seed", "cluster_size")),
-            *((name, pa.float32()) for name in ("cohesion", "score", "control_similarity")),
+            *(
+                (name, pa.float32())
+                for name in ("cohesion", "score", "control_similarity", "likelihood_ratio")
+            ),
         ]
     )
     return pa.Table.from_pylist(list(rows), schema=schema)

@@ -13,8 +13,8 @@ from leaksweep.run import Run
 from leaksweep.stages import opened
 from leaksweep.zoo.catalogue import ZOO, FineTune
 from leaksweep.zoo.stock import where
-from reports.finding import Finding, FindingState
-from reports.ladder import judge
+from reports.finding import Finding
+from reports.ladder import counts, judge
 from reports.store import FindingStore
 
 
@@ -95,12 +95,10 @@ def _is_planted(tune: FineTune, reference: str) -> bool:
 
 
 def _findings(run: Run) -> list[Finding]:
-    """Findings that count: grave enough, there in this run, and not explained by the base."""
+    """Findings that count and are grave enough."""
     least = run.settings.reports.fail_severity
     return [
-        one
-        for one in FindingStore(run.home.findings).findings()
-        if one.severity >= least and not one.explained_by_base and one.state is not FindingState.GONE
+        one for one in FindingStore(run.home.findings).findings() if one.severity >= least and counts(one)
     ]
 
 

@@ -13,7 +13,8 @@ from crawler.checkpoint import Checkpoint, Skip
 from reports.coverage import UNPLANNED
 from reports.export.columns import CHECKPOINTS, EXTRACTIONS, FINDINGS, PANDAS, Column
 from reports.export.links import hub_page
-from reports.finding import Finding, FindingState, ReportError, Severity
+from reports.finding import ExtractionEvidence, Finding, FindingState, ReportError, Severity
+from reports.ladder import counts
 from reports.rates import counted
 from scanner.job import LedgerRow, State
 
@@ -31,9 +32,21 @@ NEEDED = (
     "cohesion",
     "score",
     "control_similarity",
+    "likelihood_ratio",
     "descriptor_name",
 )
 """Columns read from the extractions table. Pixels, hashes and descriptors are not among them."""
+
+_OTHERS = (
+    "p_value",
+    "others",
+    "others_same_base",
+    "others_as_near",
+    "others_similarity",
+    "others_pdq_distance",
+    "others_phash_distance",
+)
+"""Of a match: what wrong checkpoints reach."""
 
 _DECIDES = (State.DONE, State.QUARANTINED, State.FAILED, State.LEASED, State.QUEUED, State.SKIPPED)
 """The first of these states that a job has is its checkpoint's: one scan that is done makes it scanned."""
@@ -66,9 +79,12 @@ def identity(record: Checkpoint | Skip, hubs: Mapping[str, str]) -> Row:
 
 
 def extractions_frame(
-    table: pa.Table, checkpoints: Mapping[str, Checkpoint], hubs: Mapping[str, str]
+    table: pa.Table,
+    checkpoints: Mapping[str, Checkpoint],
+    hubs: Mapping[str, str],
+    evidence: Mapping[str, ExtractionEvidence],
 ) -> pd.DataFrame:
-    """Return the extractions table's rows beside what is known of their checkpoints; `findings` is 0 so far.
+    """Return the extractions table's rows beside what is known of them; `findings` is 0 so far.
 
     Raises:
         ReportError: the table lacks a column.
@@ -81,7 +97,7 @@ def extractions_frame(
         checkpoint = checkpoints.get(stored["checkpoint_id"])
         known = identity(checkpoint, hubs) if checkpoint else {"checkpoint_id": stored["checkpoint_id"]}
         own = {"extraction_id": stored["id"], "descriptor": stored["descriptor_name"], "findings": 0}
-        rows.append({**stored, **known, **own})
+        rows.append({**stored, **known, **own, **_neighbours(evidence.get(stored["id"]))})
     rows.sort(key=lambda row: (row["checkpoint_id"], row["recipe_id"], row["rank"], row["extraction_id"]))
     return frame(rows, EXTRACTIONS)
 
@@ -92,7 +108,7 @@ def findings_frame(
     checkpoints: Mapping[str, Checkpoint],
     hubs: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Return the findings, strongest first: those that count, those the base explains, those that are gone.
+    """Return the findings, strongest first: those that count, those explained, those that are gone.
 
     Weights that were published more than once have one finding, with its id, and one row for each place.
     """
@@ -144,7 +160,7 @@ def _weakness(finding: Finding) -> tuple[float | str, ...]:
     match = finding.match
     return (
         float(finding.state is FindingState.GONE),
-        float(finding.explained_by_base),
+        float(finding.explained_by_base or finding.explained_by_others),
         -float(finding.severity),
         -match.similarity if match.similarity is not None else 2.0,
         float(match.pdq_distance if match.pdq_distance is not None else 256),
@@ -160,7 +176,9 @@ def _finding(finding: Finding) -> Row:
         "severity": finding.severity.label,
         "state": str(finding.state),
         "rule": finding.rule,
+        "counts": counts(finding),
         "explained_by_base": finding.explained_by_base,
+        "explained_by_others": finding.explained_by_others,
         "checkpoint_sha256": finding.checkpoint_sha256,
         "set": match.set_name,
         "ref_id": match.ref_id,
@@ -172,10 +190,24 @@ def _finding(finding: Finding) -> Row:
         "phash_distance": match.phash_distance,
         "control_pdq_distance": match.control_pdq_distance,
         "control_phash_distance": match.control_phash_distance,
+        **{name: getattr(match, name) for name in _OTHERS},
         "mirrored": match.mirrored,
         "occurrences": finding.occurrences,
         "first_seen": finding.first_seen or None,
         "last_seen": finding.last_seen or None,
+    }
+
+
+def _neighbours(evidence: ExtractionEvidence | None) -> Row:
+    """Return what is known of an extraction without any reference; nothing before it was matched."""
+    if evidence is None:
+        return {}
+    return {
+        "nearest_other": evidence.nearest_other,
+        "nearest_other_similarity": evidence.nearest_other_similarity,
+        "shared": evidence.shared,
+        "recipes": evidence.recipes,
+        "recipes_agreeing": len(evidence.recipes_agreeing),
     }
 
 

@@ -55,9 +55,7 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             failure_count=len(broken),
             findings=findings[:MOST_FINDINGS],
             finding_count=len(findings),
-            new_count=sum(
-                row["state"] == FindingState.NEW and not row["explained_by_base"] for row in findings
-            ),
+            new_count=sum(row["state"] == FindingState.NEW and row["counts"] for row in findings),
             pictures=pictures,
             generations=int(report.checkpoints["generations"].sum()),
             references=[one for one in report.matching.sets if not one.decoy] if report.matching else [],

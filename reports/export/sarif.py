@@ -30,7 +30,12 @@ SECURITY_SEVERITY = {
 """GitHub takes its words from this number, 0 to 10: over 9.0 critical, from 7.0 high, from 4.0 medium."""
 BASELINE = {FindingState.NEW: "new", FindingState.KNOWN: "unchanged", FindingState.GONE: "absent"}
 
-EXPLAINED = "The base model alone comes as near to the reference, so the fine-tune did not leak it."
+EXPLAINED = {
+    "explained_by_base": "The base model alone comes as near to the reference, "
+    "so the fine-tune did not leak it.",
+    "explained_by_others": "Half of the wrong checkpoints come as near to the reference, "
+    "so it is not this one's own.",
+}
 
 _MEANINGS = {
     Severity.LOW: "An extraction resembles a reference: a lead to look into, not evidence.",
@@ -107,14 +112,18 @@ def _result(places: pd.DataFrame) -> Node:
     }
     if others:
         node["relatedLocations"] = [_location(other) for other in others]
-    if row["explained_by_base"]:
-        node["suppressions"] = [{"kind": "external", "status": "accepted", "justification": EXPLAINED}]
+    why = [text for name, text in EXPLAINED.items() if row[name]]
+    if why:
+        node["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": text} for text in why
+        ]
     return node
 
 
 _EVIDENCE = (
     "rule", "similarity", "control_similarity", "descriptor", "pdq_distance", "phash_distance", "mirrored",
-    "control_pdq_distance", "control_phash_distance", "explained_by_base", "first_seen", "last_seen",
+    "control_pdq_distance", "control_phash_distance", "explained_by_base", "explained_by_others",
+    "p_value", "others", "others_same_base", "others_as_near", "others_similarity", "first_seen", "last_seen",
     "cluster_size", "cohesion", "seed", "recipe_id", "extraction_id", "occurrences",
 )  # fmt: skip
 

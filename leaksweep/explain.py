@@ -1,0 +1,53 @@
+"""What the stores know of one extraction, put together; and which extractions there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from leaksweep.account import Account
+from leaksweep.lookup import Found
+from leaksweep.run import Run
+from leaksweep.stages import opened
+from reports.ladder import judge
+from reports.store import FindingStore
+from scanner.extraction_store import ExtractionStore
+
+
+def explain(run: Run, found: Found) -> Account:
+    """Put together what the stores know.
+
+    Raises:
+        CrawlError, ScanError, ReportError: a store cannot be used.
+    """
+    row, settings = found.row, run.settings.reports
+    findings = FindingStore(run.home.findings)
+    judged = [
+        (match, verdict)
+        for match in findings.matches()
+        if match.extraction_id == row["id"] and (verdict := judge(match, settings))
+    ]
+    with opened(run) as (_, ledger):
+        job = next((one for one in ledger.rows(row["recipe_id"]) if one.job_id == row["job_id"]), None)
+    hidden = ("descriptor", "control_descriptor", "recipe")
+    return Account(
+        extraction={name: value for name, value in row.items() if name not in hidden},
+        generations=job.measures.get("generations") if job else None,
+        evidence=findings.evidence().get(row["id"]),
+        matches=tuple(sorted(judged, key=lambda one: (-one[1].severity, one[0].set_name, one[0].ref_id))),
+        findings=tuple(one for one in findings.findings() if one.match.extraction_id == row["id"]),
+        settings=settings,
+    )
+
+
+def list_ids(run: Run) -> list[dict[str, Any]]:
+    """Every extraction with the ids of the findings that rest on it."""
+    if not run.home.exists:
+        return []
+    resting: dict[str, list[str]] = {}
+    for one in FindingStore(run.home.findings).findings():
+        resting.setdefault(one.match.extraction_id, []).append(one.id)
+    rows = ExtractionStore(run.home.extractions).rows(["id", "checkpoint_id", "recipe_id", "rank"])
+    ordered = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in ("checkpoint_id", "id")]))
+    return [{**row, "findings": resting.get(row["id"], [])} for row in ordered.to_pylist()]

@@ -1,0 +1,166 @@
+"""An extraction made again from its recipe on this machine, and held against what is stored."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import ValidationError
+
+from crawler.catalog import Catalog
+from crawler.store import open_store
+from extraction.extraction import Pixels
+from leaksweep.lookup import Found
+from leaksweep.run import Run
+from leaksweep.stages import environment_tokens, open_descriptor_of, opened
+from reports.hashes import Hasher, canonical, open_hasher
+from reports.store import FindingStore
+from scanner.extraction_store import ExtractionStore
+from scanner.job import Job, Outcome
+from scanner.ledger import Ledger
+from scanner.machine import machine_of
+from scanner.prefetch import Fetcher, Ready
+from scanner.remake import RemakeError, make_again, recipe_of
+from scanner.tolerance import Tolerance, tolerance
+from scanner.worker import choose_device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """How near the picture came that was made again."""
+
+    extraction_id: str
+    made_on: str
+    here: str
+    tolerance: Tolerance
+    similarity: float
+    """Cosine of the descriptors, stored and made again."""
+    pdq_distance: int | None
+    """Bits of 256; None where one of the two has no hash, or another version made it."""
+    phash_distance: int | None
+    """Bits of 64."""
+    picture_kept: bool
+    """The stored picture itself is still there; descriptor and hashes outlive it."""
+
+    @property
+    def passed(self) -> bool:
+        return self.tolerance.holds(self.similarity, self.pdq_distance, self.phash_distance)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+    def text(self) -> str:
+        """For a person."""
+        least = self.tolerance
+        hashes = [
+            f"{name} distance {'not comparable' if value is None else f'{value} (at most {most})'}"
+            for name, value, most in (
+                ("PDQ", self.pdq_distance, least.pdq),
+                ("pHash", self.phash_distance, least.phash),
+            )
+        ]
+        kept = "kept" if self.picture_kept else "erased; its descriptor and hashes were kept"
+        return "\n".join(
+            [
+                f"{'PASS' if self.passed else 'FAIL'}: {self.extraction_id}, made again from its recipe",
+                f"similarity of the descriptors {self.similarity:.4f} (at least {least.similarity:g})",
+                *hashes,
+                f"tolerance: {least.title}. {least.why}",
+                f"made on: {self.made_on or 'not recorded'}",
+                f"here: {self.here}",
+                f"stored picture: {kept}",
+            ]
+        )
+
+
+def verify(run: Run, found: Found) -> Verified:
+    """Make an extraction's picture again and compare.
+
+    What it needs is downloaded when it is not in the store any more.
+
+    Raises:
+        RemakeError: it cannot be made as it was: no job or recipe, other or missing weights, or
+            another descriptor.
+        CrawlError, ExtractionError, ScanError, ReportError: a store cannot be used, or no descriptor.
+    """
+    row = found.row
+    recipe = recipe_of(row["recipe"], row["recipe_id"])
+    describe = open_descriptor_of(run.settings.model_copy(update={"recipe": recipe}))
+    if describe.name != row["descriptor_name"]:
+        raise RemakeError(
+            f"{row['id']}: described by {row['descriptor_name']}, but there is {describe.name} here; the two "
+            "cannot be compared. Set scanner.sscd_path as it was for the scan"
+        )
+    with opened(run) as (catalog, ledger):
+        ready = _fetch(run, row, catalog, ledger)
+    device = choose_device(run.settings.scanner.device)
+    pixels = make_again(ready.base, ready.weights, recipe, row["prompt"], row["seed"], device=device)
+    (described,) = describe([pixels])
+    pdq, phash = _distances(run, row["id"], pixels, open_hasher())
+    here = machine_of(device)
+    return Verified(
+        extraction_id=row["id"],
+        made_on=row["machine"],
+        here=here,
+        tolerance=tolerance(row["machine"], here, recipe.dtype),
+        similarity=float(described @ np.asarray(row["descriptor"], np.float32)),
+        pdq_distance=pdq,
+        phash_distance=phash,
+        picture_kept=row["id"] in ExtractionStore(run.home.extractions).image_ids(),
+    )
+
+
+def _fetch(run: Run, row: dict[str, Any], catalog: Catalog, ledger: Ledger) -> Ready:
+    """The very files that were scanned."""
+    store = open_store(run.settings.crawler, run.home.store, environment_tokens())
+    got = Fetcher(store, catalog.base)(_job(row, ledger))
+    if isinstance(got, Outcome):
+        raise RemakeError(f"{row['id']}: its files cannot be had: {got.reason}: {got.detail}")
+    for what, stored, now in (
+        (f"the weights of {row['checkpoint_id']}", row["weights"], got.weights.name),
+        (f"the base model {row['base_repo']}", row["base_weights"], got.base.name),
+    ):
+        if stored and stored != now:
+            raise RemakeError(
+                f"{row['id']}: {what} are not those that were scanned: {stored} by content then, {now} now"
+            )
+    return got
+
+
+def _job(row: dict[str, Any], ledger: Ledger) -> Job:
+    try:
+        job = ledger.job(row["job_id"])
+    except ValidationError as error:
+        raise RemakeError(
+            f"{row['id']}: another version of leaksweep wrote its job {row['job_id']}; use that version"
+        ) from error
+    if job is None:
+        raise RemakeError(
+            f"{row['id']}: its job {row['job_id']} is not in the ledger, which says where the weights are; "
+            "use the database it was scanned with"
+        )
+    return job
+
+
+def _distances(run: Run, name: str, pixels: Pixels, hasher: Hasher) -> tuple[int | None, int | None]:
+    """(PDQ, pHash) distance to the stored hashes, or to those of the stored picture."""
+    made = hasher(canonical(Image.fromarray(pixels)))
+    pictures = [png for _, png, _ in ExtractionStore(run.home.extractions).images([name])]
+    if pictures:
+        with Image.open(io.BytesIO(pictures[0])) as image:
+            kept = hasher(canonical(image))
+        return _bits(kept.pdq, made.pdq), _bits(kept.phash, made.phash)
+    stored = FindingStore(run.home.findings).hashes().to_pylist()
+    for row in stored:
+        if row["extraction_id"] == name and row["hasher"] == hasher.name:
+            return _bits(row["pdq"], made.pdq), _bits(row["phash"], made.phash)
+    return None, None
+
+
+def _bits(stored: bytes | None, made: bytes | None) -> int | None:
+    if stored is None or made is None:
+        return None
+    return (int.from_bytes(stored, "big") ^ int.from_bytes(made, "big")).bit_count()
