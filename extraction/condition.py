@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,12 @@ class Condition:
     @property
     def rows(self) -> int:
         return next(iter(self.tensors.values())).shape[0]
+
+    def told(self, name: str, value: float) -> Condition:
+        """The condition with one tensor filled with a number; the same where the family has no such tensor."""
+        if name not in self.tensors:
+            return self
+        return Condition({**self.tensors, name: torch.full_like(self.tensors[name], value)})
 
     def expand(self, rows: int) -> Condition:
         """The condition of one prompt for so many latents, without a copy.

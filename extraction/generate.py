@@ -82,8 +82,14 @@ class Generator:
         # The weaker model: the base, or for the baseline the tuned model itself without the prompt.
         weak_is_tuned = recipe.guidance == "classifier_free" and not self.control
         weak_prompt = self.prompt if recipe.guidance == "prompt_paired" else ""
-        weak_condition = pair.encode([weak_prompt], tuned=weak_is_tuned)
+        weak_guidance = (
+            recipe.embedded_guidance
+            if recipe.guidance == "classifier_free"
+            else recipe.embedded_guidance_base
+        )
+        weak_condition = pair.encode([weak_prompt], tuned=weak_is_tuned).told("guidance", weak_guidance)
         condition = pair.encode([self.prompt], tuned=not self.control)
+        condition = condition.told("guidance", recipe.embedded_guidance)
 
         def predict(
             latents: torch.Tensor, timestep: torch.Tensor, told: Condition, *, tuned: bool

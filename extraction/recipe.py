@@ -28,6 +28,10 @@ class Recipe(BaseModel):
     """w' at the first step, rising in a straight line to `scale`; "none" keeps `scale` throughout."""
     guidance_from: float = Field(default=0.5, ge=0, lt=1)
     """Share of the steps before which the tuned model goes alone, without the base's forwards."""
+    embedded_guidance: float = Field(default=1.0, ge=0, le=30)
+    """What a tuned model that was distilled from a guided one (FLUX.1 dev) is told; 1 is no guidance."""
+    embedded_guidance_base: float = Field(default=1.0, ge=0, le=30)
+    """The same for the base; see docs/flux.md. Other families are not told."""
     correction: float = Field(default=0.0, ge=-1, le=1)
     """k: added to the base's weight; the paper uses -0.02 for DreamBooth, 0 for LoRA."""
     sampler: Literal["ddim", "dpmpp_2m"] = "ddim"
