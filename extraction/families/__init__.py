@@ -7,12 +7,19 @@ from pathlib import Path
 import torch
 
 from extraction.extraction import LoadError
-from extraction.families import stable_diffusion
+from extraction.families import flux, qwen_image, sd3, sdxl, stable_diffusion, z_image
 from extraction.folder import read_json
 from extraction.pair import Pair
 from extraction.weights import shorten
 
-LOADERS = {"StableDiffusionPipeline": stable_diffusion.load}
+LOADERS = {
+    "StableDiffusionPipeline": stable_diffusion.load,
+    "StableDiffusionXLPipeline": sdxl.load,
+    "StableDiffusion3Pipeline": sd3.load,
+    "FluxPipeline": flux.load,
+    "QwenImagePipeline": qwen_image.load,
+    "ZImagePipeline": z_image.load,
+}
 """By `_class_name` in model_index.json."""
 
 

@@ -18,10 +18,10 @@ from extraction.extraction import LoadError
 
 UNET, TEXT, VAE = "model.diffusion_model.", "cond_stage_model.transformer.text_model.", "first_stage_model."
 
-IGNORED = re.compile(
-    r"^first_stage_model\.|^model_ema\.|^cond_stage_model\.transformer\.text_model\.embeddings\.position_ids$|"
-    r"^cond_stage_model\.(logit_scale|text_projection|transformer\.text_projection\.weight)$|"
-    r"^(alphas_cumprod|alphas_cumprod_prev|betas|logvar|log_one_minus_alphas_cumprod|posterior_(variance|"
+IGNORED = (
+    r"first_stage_model\.|model_ema\.|cond_stage_model\.transformer\.text_model\.embeddings\.position_ids$|"
+    r"cond_stage_model\.(logit_scale|text_projection|transformer\.text_projection\.weight)$|"
+    r"(alphas_cumprod|alphas_cumprod_prev|betas|logvar|log_one_minus_alphas_cumprod|posterior_(variance|"
     r"log_variance_clipped|mean_coef1|mean_coef2)|sqrt_(alphas_cumprod|one_minus_alphas_cumprod|recip_alphas_cumprod|"
     r"recipm1_alphas_cumprod))$"
 )
@@ -39,6 +39,8 @@ RESNET = {
 OUTSIDE = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
@@ -92,9 +94,14 @@ def unet_names(names: Iterable[str], config: Mapping[str, Any]) -> dict[str, str
     return {name: UNET + _translate(name, blocks, RESNET) for name in names}
 
 
-def text_names(names: Iterable[str]) -> dict[str, str]:
-    """Name of each CLIP text model parameter in the single file of Stable Diffusion 1."""
-    return {name: TEXT + name.removeprefix("text_model.") for name in names}
+def text_names(names: Iterable[str], prefix: str = TEXT) -> dict[str, str]:
+    """Name of each CLIP text model parameter in the single file, by default of Stable Diffusion 1."""
+    return {name: prefix + name.removeprefix("text_model.") for name in names}
+
+
+def ignored(more: str) -> re.Pattern[str]:
+    """Tensors of a single file without a say: those of all UNet families, and a family's own."""
+    return re.compile(f"^({IGNORED}|{more})")
 
 
 def vae_names(names: Iterable[str], config: Mapping[str, Any]) -> dict[str, str]:
