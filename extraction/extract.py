@@ -23,7 +23,8 @@ from extraction.extraction import Extraction, Round
 from extraction.generate import Generator
 from extraction.pair import Pair
 from extraction.recipe import Recipe
-from extraction.rounds import Generations, Progress, draw_rounds
+from extraction.rounds import Generations, draw_rounds
+from extraction.rounds import Progress as Progress
 
 
 def extract(

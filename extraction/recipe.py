@@ -34,9 +34,9 @@ class Recipe(BaseModel):
     """The same for the base; see docs/flux.md. Other families are not told."""
     correction: float = Field(default=0.0, ge=-1, le=1)
     """k: added to the base's weight; the paper uses -0.02 for DreamBooth, 0 for LoRA."""
-    sampler: Literal["ddim", "dpmpp_2m"] = "ddim"
+    sampler: Literal["ddim", "dpmpp_2m"] = "dpmpp_2m"
     """DDIM with eta 0, or DPM-Solver++(2M); both are deterministic once the noise is drawn."""
-    steps: int = Field(default=20, ge=1, le=1000)
+    steps: int = Field(default=12, ge=1, le=1000)
     """Denoising steps of a generation."""
     images_per_picture: int = Field(default=25, ge=1, le=1000)
     """N_G / N_0: generations for each picture of the training set. The paper uses 50."""
@@ -54,9 +54,9 @@ class Recipe(BaseModel):
     """What likeness is measured with."""
     clustering: Literal["modes", "density", "complete", "cliques"] = "modes"
     """How extractions are chosen from the generations; "cliques" is the published search."""
-    cluster_similarity: float = Field(default=0.4, gt=-1, lt=1)
+    cluster_similarity: float = Field(default=0.5, gt=-1, lt=1)
     """Cosine similarity at which two generations count as the same picture; higher is stricter."""
-    neighbours: int = Field(default=1, ge=1)
+    neighbours: int = Field(default=2, ge=1)
     """To how many of its nearest a generation's likeness is taken ("modes" and "density" only)."""
     likelihood_ratio: bool = True
     """Rank "modes" also by how much better the tuned model explains a picture than the base does."""
