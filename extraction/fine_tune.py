@@ -51,7 +51,7 @@ def open_fine_tune(path: Path, original: Original) -> FineTune:
         return peft.read(path, original.layers)
     if (path / LORA_FILE).is_file():
         return _open_file(path / LORA_FILE, original)
-    if (path / "unet").is_dir():
+    if (path / original.components[0]).is_dir():
         return read_folder(path, original)
     raise no_weights(path)
 
@@ -59,7 +59,7 @@ def open_fine_tune(path: Path, original: Original) -> FineTune:
 def _open_file(path: Path, original: Original) -> FineTune:
     weights = open_weights(path)
     refuse_unsupported(weights)
-    refuse_foreign(weights)
+    refuse_foreign(weights, original.family)
     check_prediction_type(weights.metadata.get("modelspec.prediction_type"), original)
     if is_low_rank(weights):
         return read_adapter(weights, original.layers)

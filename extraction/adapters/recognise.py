@@ -23,10 +23,6 @@ UNSUPPORTED = (
     (re.compile(r"^bundle_emb\."), "a LoRA with a bundled textual inversion"),
     (re.compile(r"^(emb_params|clip_l|clip_g|<.*>)$|^string_to_param"), "a textual inversion"),
     (re.compile(r"\.(ia3_l|poly_|vera_lambda)"), "an adapter other than LoRA"),
-    (
-        re.compile(r"^cond_stage_model\.model\."),
-        "a single file of Stable Diffusion 2 with its OpenCLIP text encoder",
-    ),
 )
 
 FAMILIES = (
@@ -43,6 +39,8 @@ FAMILIES = (
         "a diffusion transformer",
     ),
 )
+
+UNETS = ("sd1", "sd2", "sdxl")
 
 LOW_RANK = re.compile(
     r"\.lora_(down|up|mid)\.weight$|\.lora_[AB]\.(default\.)?weight$|"
@@ -69,17 +67,18 @@ def refuse_unsupported(weights: Weights) -> None:
         )
 
 
-def refuse_foreign(weights: Weights) -> None:
-    """Raise when a tensor's name belongs to another family than Stable Diffusion 1 and 2.
+def refuse_foreign(weights: Weights, family: str) -> None:
+    """Raise when the base is of a UNet family and a tensor's name belongs to another family.
 
     Raises:
         LoadError: "does_not_fit".
     """
-    if found := _first(FAMILIES, weights):
-        family, name = found
+    foreign = [row for row in FAMILIES if row[1].lower() != family] if family in UNETS else []
+    if found := _first(foreign, weights):
+        its_family, name = found
         raise LoadError(
             "does_not_fit",
-            f"{shorten(weights.path.name)} is for {family} (tensor '{shorten(name)}') and the base is not; "
+            f"{shorten(weights.path.name)} is for {its_family} (tensor '{shorten(name)}') and the base is not; "
             "give it a base of its own family",
         )
 
