@@ -62,7 +62,7 @@ class Flux:
         transformer.check_even(latents)
         states = condition["states"]
         packed: Tensor = components["transformer"](
-            pack(latents),
+            transformer.pack(latents),
             states,
             condition["pooled"],
             timestep.expand(latents.shape[0]) / 1000,
@@ -71,24 +71,10 @@ class Flux:
             guidance=condition["guidance"] if self.distilled else None,
             return_dict=False,
         )[0]
-        return unpack(packed, latents.shape[2] // 2)
+        return transformer.unpack(packed, latents.shape[2] // 2)
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder.decode(latents)
-
-
-def pack(latents: Tensor) -> Tensor:
-    """Patches of 2 x 2 latents, row by row: (B, C, h, w) -> (B, h/2 * w/2, 4 C)."""
-    rows, channels, height, width = latents.shape
-    patches = latents.reshape(rows, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    return patches.reshape(rows, height // 2 * (width // 2), 4 * channels)
-
-
-def unpack(packed: Tensor, height: int) -> Tensor:
-    """The opposite of `pack`, given the number of patches from top to bottom."""
-    rows, patches, values = packed.shape
-    latents = packed.reshape(rows, height, patches // height, values // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
-    return latents.reshape(rows, values // 4, 2 * height, 2 * (patches // height))
 
 
 def positions(latents: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTe
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRotaryEmbedding, Qwen2_5_VLTextModel
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
+from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.families.build import build
 from extraction.folder import read_json
@@ -64,6 +65,19 @@ def tokenize(tokenizer: Qwen2Tokenizer, texts: Sequence[str], most: int, device:
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     return Tokens(ids.to(device), mask.to(device), lengths)
+
+
+def condition(states: Tensor, tokens: Tokens, *, skipped: int = 0) -> Condition:
+    """ "states" (B, T, D), zero behind each prompt's end, and "lengths" (B,) on the CPU.
+
+    Lengths stay on the CPU because they decide shapes: a device would have to be waited for at every step.
+
+    Args:
+        states: of all tokens, (B, skipped + T, D).
+        skipped: leading tokens, of a template, whose states are not used.
+    """
+    states = (states * tokens.mask[..., None])[:, skipped:]
+    return Condition({"states": states, "lengths": torch.tensor(tokens.lengths) - skipped})
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> Qwen2Tokenizer:

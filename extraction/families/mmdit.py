@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from extraction.families.vae import Decoder
+from extraction.families.vae import Decodes
 from extraction.original import Original
 from extraction.pair import Components, Pair, Speaker, parameters_of
 
@@ -54,14 +55,14 @@ def pair_of(
     family: str,
     speaker: Speaker,
     components: Components,
-    decoder: Decoder,
+    decoder: Decodes,
     *,
     settings: Mapping[str, Mapping[str, Any]],
     read_settings: Callable[[str, Mapping[str, Any]], Mapping[str, Any]],
     scheduler: Mapping[str, Any],
     table: Table,
-    encoder_names: Mapping[str, str],
-    swapped: Iterable[str],
+    encoder_names: Mapping[str, str] = MappingProxyType({}),
+    swapped: Iterable[str] = (),
     ignored: re.Pattern[str],
     spared: Collection[str] = (),
     side: int,
@@ -102,7 +103,7 @@ def pair_of(
         base=components,
         tuned={name: copy.deepcopy(module) for name, module in components.items()},
         original=original,
-        latent_shape=(decoder.vae.config.latent_channels, side, side),
+        latent_shape=(decoder.channels, side, side),
         size=side * decoder.factor,
         scheduler_config=scheduler,
     )

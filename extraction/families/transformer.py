@@ -1,40 +1,18 @@
-"""What the families of diffusion transformers with a language model have in common: loading and layers."""
+"""What all diffusion transformers have in common: how one is built, and how it cuts latents into patches."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from extraction.condition import Condition
 from extraction.extraction import ExtractionError, LoadError
 from extraction.families.build import Module, build, read_config
-from extraction.families.language_model import Tokens
 from extraction.weights import shorten
-
-PARTS = (
-    "transformer/config.json",
-    "text_encoder/config.json",
-    "vae/config.json",
-    "scheduler/scheduler_config.json",
-    "tokenizer",
-)
-"""What a base's folder must hold."""
-
-
-def check_parts(base: Path) -> None:
-    """Raise unless all parts of a base are there.
-
-    Raises:
-        LoadError: "missing_base".
-    """
-    for part in PARTS:
-        if not (base / part).exists():
-            raise LoadError("missing_base", f"{shorten(base)}: no {part} there; download the base again")
 
 
 def load_module(
@@ -75,38 +53,6 @@ def refuse_unless(settings: Mapping[str, Any], expected: Mapping[str, Any]) -> N
             )
 
 
-def layers_of(transformer: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Every linear layer, as an adapter may change it: "transformer.proj_out" -> its weight's shape."""
-    return {
-        f"transformer.{path}": tuple(layer.weight.shape)
-        for path, layer in transformer.named_modules()
-        if isinstance(layer, nn.Linear)
-    }
-
-
-def group(layers: Iterable[str], original_name: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
-    """Layers of the original layout that have another name or hold several of ours, in order."""
-    groups: dict[str, tuple[str, ...]] = {}
-    for layer in layers:
-        name = original_name(layer)
-        if name != layer:
-            groups[name] = (*groups.get(name, ()), layer)
-    return groups
-
-
-def condition(states: Tensor, tokens: Tokens, *, skipped: int = 0) -> Condition:
-    """ "states" (B, T, D), zero behind each prompt's end, and "lengths" (B,) on the CPU.
-
-    Lengths stay on the CPU because they decide shapes: a device would have to be waited for at every step.
-
-    Args:
-        states: of all tokens, (B, skipped + T, D).
-        skipped: leading tokens, of a template, whose states are not used.
-    """
-    states = (states * tokens.mask[..., None])[:, skipped:]
-    return Condition({"states": states, "lengths": torch.tensor(tokens.lengths) - skipped})
-
-
 def check_even(latents: Tensor) -> None:
     """Raise unless latents can be cut into patches of 2 x 2.
 
@@ -120,6 +66,13 @@ def check_even(latents: Tensor) -> None:
         )
 
 
-def to_bytes(pictures: Tensor) -> Tensor:
-    """Pictures of -1 to 1 as uint8, on their device."""
-    return pictures.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+def pack(latents: Tensor) -> Tensor:
+    """Patches of 2 x 2 latents, row by row: (B, C, h, w) -> (B, h/2 * w/2, 4 C)."""
+    return nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2)
+
+
+def unpack(packed: Tensor, height: int) -> Tensor:
+    """The opposite of `pack`, given the number of patches from top to bottom."""
+    rows, patches, values = packed.shape
+    grid = packed.transpose(1, 2).reshape(rows, values, height, patches // height)
+    return nn.functional.pixel_shuffle(grid, 2)
