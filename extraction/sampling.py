@@ -149,7 +149,9 @@ def published_timesteps(trained: Mapping[str, Any], steps: int) -> Tensor:
     PNDM repeats its second timestep for its own method. Taken as a DDIM schedule, that step is
     applied twice and the last one (t = 1) never, so a little noise stays in the latents.
     """
-    pndm = PNDMScheduler(**trained, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
+    # Its scheduler knows nothing of zero terminal SNR.
+    known = {name: value for name, value in trained.items() if name != "rescale_betas_zero_snr"}
+    pndm = PNDMScheduler(**known, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
     pndm.set_timesteps(steps)
     timesteps: Tensor = pndm.timesteps[:steps]
     return timesteps
