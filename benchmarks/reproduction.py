@@ -38,7 +38,7 @@ NAMES = ("lora-over", "lora-peft", "lora-under")
 def draw(seeds: int, batch: int, dtype: str) -> Pictures:
     """(N, H, W, 3): the first seeds of each checkpoint by the default recipe."""
     torch.set_num_threads(1)
-    recipe = Recipe(descriptor="thumbnail", dtype=dtype)
+    recipe = Recipe.model_validate({"descriptor": "thumbnail", "dtype": dtype})
     pair = load_pair(BASE, device=torch.device("cpu"), dtype=getattr(torch, dtype))
     drawn: list[Pictures] = []
     for tune in ZOO:

@@ -19,13 +19,16 @@ NOT_SHOWN = (
     "other checkpoints seldom come as near; it is not the probability that this one is innocent."
 )
 
-ORIGINS = {
+ORIGINS: Mapping[str, str] = {
     "instance_prompt": "its training configuration",
     "kohya_tags": "the captions in its header",
     "trigger_words": "its trigger words",
     "operator": "the command line",
+    "name": "a guess by its title or its file's name",
     "none": "nowhere: nothing was known, so the prompt was empty",
 }
+
+"""Where a prompt was found, by `crawler.checkpoint.PromptOrigin`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

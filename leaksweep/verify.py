@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from crawler.catalog import Catalog
 from crawler.store import open_store
-from extraction.extraction import Pixels
+from extraction.extraction import Pixels, Round
 from leaksweep.lookup import Found
 from leaksweep.run import Run
 from leaksweep.stages import environment_tokens, open_descriptor_of, opened
@@ -38,6 +38,8 @@ class Verified:
     tolerance: Tolerance
     similarity: float
     """Cosine of the descriptors, stored and made again."""
+    control_similarity: float
+    """The same of the control: the base alone."""
     pdq_distance: int | None
     """Bits of 256; None where one of the two has no hash, or another version made it."""
     phash_distance: int | None
@@ -47,7 +49,8 @@ class Verified:
 
     @property
     def passed(self) -> bool:
-        return self.tolerance.holds(self.similarity, self.pdq_distance, self.phash_distance)
+        lower = min(self.similarity, self.control_similarity)
+        return self.tolerance.holds(lower, self.pdq_distance, self.phash_distance)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}
@@ -67,6 +70,7 @@ class Verified:
             [
                 f"{'PASS' if self.passed else 'FAIL'}: {self.extraction_id}, made again from its recipe",
                 f"similarity of the descriptors {self.similarity:.4f} (at least {least.similarity:g})",
+                f"the same of its control, the base alone: {self.control_similarity:.4f}",
                 *hashes,
                 f"tolerance: {least.title}. {least.why}",
                 f"made on: {self.made_on or 'not recorded'}",
@@ -97,16 +101,20 @@ def verify(run: Run, found: Found) -> Verified:
     with opened(run) as (catalog, ledger):
         ready = _fetch(run, row, catalog, ledger)
     device = choose_device(run.settings.scanner.device)
-    pixels = make_again(ready.base, ready.weights, recipe, row["prompt"], row["seed"], device=device)
-    (described,) = describe([pixels])
-    pdq, phash = _distances(run, row["id"], pixels, open_hasher())
+    rounds = [Round(first=one["first"], avoided=tuple(one["avoided"])) for one in row["rounds"]]
+    pictures = make_again(
+        ready.base, ready.weights, recipe, row["prompt"], row["seed"], rounds, device=device
+    )
+    described = describe(pictures)
+    pdq, phash = _distances(run, row["id"], pictures[0], open_hasher())
     here = machine_of(device)
     return Verified(
         extraction_id=row["id"],
         made_on=row["machine"],
         here=here,
         tolerance=tolerance(row["machine"], here, recipe.dtype),
-        similarity=float(described @ np.asarray(row["descriptor"], np.float32)),
+        similarity=float(described[0] @ np.asarray(row["descriptor"], np.float32)),
+        control_similarity=float(described[1] @ np.asarray(row["control_descriptor"], np.float32)),
         pdq_distance=pdq,
         phash_distance=phash,
         picture_kept=row["id"] in ExtractionStore(run.home.extractions).image_ids(),

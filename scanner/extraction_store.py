@@ -9,6 +9,7 @@ import hashlib
 import io
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,8 @@ from scanner.job import Job, Outcome, ScanError
 VERSION = 2
 """Raised with every change of a table below."""
 
+_ROUND = pa.struct([pa.field("first", pa.int64()), pa.field("avoided", pa.list_(pa.int64()))])
+
 EXTRACTION_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -42,6 +45,7 @@ EXTRACTION_SCHEMA = pa.schema(
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("prompt_origin", pa.string(), nullable=False),
+        pa.field("rounds", pa.list_(_ROUND), nullable=False),
         pa.field("cluster", pa.list_(pa.int64()), nullable=False),
         pa.field("cluster_size", pa.int32(), nullable=False),
         pa.field("cohesion", pa.float32(), nullable=False),
@@ -197,11 +201,12 @@ def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> d
         "seed": extraction.seed,
         "prompt": extraction.prompt,
         "prompt_origin": str(job.prompt.origin),
+        "rounds": [asdict(one) for one in extraction.rounds],
         "cluster": list(extraction.cluster),
         "cluster_size": len(extraction.cluster),
         "cohesion": extraction.cohesion,
         "score": extraction.score,
-        "likelihood_ratio": getattr(extraction, "likelihood_ratio", None),
+        "likelihood_ratio": extraction.likelihood_ratio,
         "descriptor": extraction.descriptor,
         "descriptor_name": outcome.descriptor,
         "control_descriptor": extraction.control_descriptor,

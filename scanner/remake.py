@@ -1,14 +1,15 @@
-"""One generation made again from its recipe, on this machine."""
+"""An extraction and its control made again from their recipe, on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from extraction.extraction import Pixels
+from extraction import extract
+from extraction.extraction import Pixels, Round
 from extraction.families import load_pair
-from extraction.generate import Generator
 from extraction.recipe import Recipe
 from scanner.job import ScanError
 
@@ -38,18 +39,28 @@ def recipe_of(stored: str, recipe_id: str) -> Recipe:
 
 
 def make_again(
-    base: Path, weights: Path, recipe: Recipe, prompt: str, seed: int, *, device: torch.device
-) -> Pixels:
-    """Generate one seed's picture by itself, in a batch of one.
+    base: Path,
+    weights: Path,
+    recipe: Recipe,
+    prompt: str,
+    seed: int,
+    rounds: Sequence[Round],
+    *,
+    device: torch.device,
+) -> tuple[Pixels, Pixels]:
+    """Make one seed's picture and its control, each in a batch of one.
 
     Args:
         base: the base model's diffusers folder.
         weights: the checkpoint's file or folder.
+        rounds: of the extraction: what its noise was steered away from is made first.
 
     Raises:
         LoadError: the files cannot be loaded.
     """
     pair = load_pair(base, device=device, dtype=getattr(torch, recipe.dtype))
     pair.tune(weights)
-    (drawn,) = Generator(pair, recipe, prompt).pictures([seed], 1)
-    return drawn[0]
+    drawn, control = (
+        extract.make_again(pair, recipe, prompt, seed, rounds, control=control) for control in (False, True)
+    )
+    return drawn, control

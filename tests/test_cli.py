@@ -286,7 +286,8 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 def test_every_command_has_the_shared_options() -> None:
     runner = CliRunner(env={"TERMINAL_WIDTH": "200", "COLUMNS": "200"})
-    for name in ("sweep", "crawl", "plan", "scan", "match", "report", "extract", "status", "demo"):
+    stages = ("sweep", "crawl", "plan", "scan", "match", "report")
+    for name in (*stages, "extract", "explain", "verify", "status", "demo"):
         said = runner.invoke(new_app(), [name, "--help"]).output
         for option in ("--config", "--home", "--set", "--json", "--verbose", "--quiet"):
             assert option in said, (name, option)

@@ -10,8 +10,10 @@ import pytest
 from fakes_pictures import scene
 from fakes_scanner import RECIPE, job
 
+from crawler.checkpoint import PromptOrigin
 from extraction.descriptors import Thumbnail
 from extraction.extraction import Extraction
+from leaksweep.account import ORIGINS
 from leaksweep.cli import main
 from leaksweep.home import Home
 from reports.references import References
@@ -132,6 +134,10 @@ def test_as_json_without_vectors_or_hashes(home: Home, capsys: pytest.CaptureFix
     (finding,) = said["findings"]
     assert finding["counts"] is True
     assert json.loads(explain(home, capsys, finding["id"], "--json")) == said
+
+
+def test_every_origin_of_a_prompt_has_words() -> None:
+    assert set(PromptOrigin) <= ORIGINS.keys()
 
 
 def test_the_ids_are_listed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

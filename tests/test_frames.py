@@ -147,7 +147,7 @@ def test_the_base_is_shown_with_its_evidence():
 def test_a_table_of_another_version_is_named():
     table = extractions_table([an_extraction(a_checkpoint())]).drop_columns(["seed", "score"])
     with pytest.raises(ReportError, match="lacks seed, score"):
-        extractions_frame(table, {}, PUBLIC)
+        extractions_frame(table, {}, PUBLIC, {})
 
 
 def test_the_order_of_the_records_does_not_matter():
