@@ -76,6 +76,8 @@ class SkipReason(StrEnum):
     """The hub did not deliver the file after retries; tried again at the next run."""
     BUDGET = "budget"
     """The store's byte budget is spent."""
+    SET_ASIDE_BY_TRIAGE = "set_aside_by_triage"
+    """It promises little, by the scanner's triage settings; scanned when they change."""
 
 
 class Grade(IntEnum):
@@ -110,6 +112,8 @@ class PromptOrigin(StrEnum):
     TRIGGER_WORDS = "trigger_words"
     OPERATOR = "operator"
     """Given on the command line."""
+    NAME = "name"
+    """Guessed from its title, its repository's or its file's name."""
     NONE = "none"
     """Nothing is known: the empty prompt."""
 
@@ -132,6 +136,10 @@ class Training:
     """Optimiser steps."""
     resolution: int | None = None
     """Shorter side in pixels."""
+    batch: int | None = None
+    """Pictures in one optimiser step, over all devices and accumulated steps."""
+    rank: int | None = None
+    """Of a LoRA, as its trainer noted it."""
     source: str | None = None
 
 

@@ -81,7 +81,15 @@ def training(metadata: Mapping[str, Any]) -> Training:
     steps = _whole(metadata.get("ss_steps")) or _whole(metadata.get("ss_max_train_steps"))
     size = metadata.get("ss_resolution") or metadata.get("modelspec.resolution") or ""
     resolution = min((int(side[:6]) for side in re.findall(r"\d+", str(size))), default=0) or None
-    known = Training(images=images, steps=steps or _whole(info.get("step")), resolution=resolution)
+    accumulated = _whole(metadata.get("ss_gradient_accumulation_steps")) or 1
+    each = _whole(metadata.get("ss_total_batch_size")) or _whole(metadata.get("ss_batch_size_per_device"))
+    known = Training(
+        images=images,
+        steps=steps or _whole(info.get("step")),
+        resolution=resolution,
+        batch=each * accumulated if each else None,
+        rank=_whole(metadata.get("ss_network_dim")),
+    )
     return known if known == Training() else replace(known, source="header")
 
 

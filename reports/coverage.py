@@ -39,6 +39,7 @@ MEANINGS: Mapping[SkipReason, str] = {
     SkipReason.SAME_CONTENT: "The same file lies elsewhere too, and was scanned there.",
     SkipReason.DOWNLOAD_FAILED: "The hub did not deliver the file. Tried again at the next run.",
     SkipReason.BUDGET: "The disk budget for downloads was spent.",
+    SkipReason.SET_ASIDE_BY_TRIAGE: "Promised little by the triage settings. Neither examined nor cleared.",
 }
 """What a skip means for the reader of a report: one sentence for every reason."""
 

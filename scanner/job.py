@@ -27,7 +27,8 @@ class State(StrEnum):
     LEASED = "leased"
     DONE = "done"
     SKIPPED = "skipped"
-    """Cannot be scanned, with a `crawler.SkipReason`: not tried again."""
+    """Not scanned, with a `crawler.SkipReason`: not tried again, unless it was set aside by triage and the
+    settings have changed, or `scan --retry-skipped` asks for it."""
     FAILED = "failed"
     """Gave an error; tried again until its attempts are spent."""
     QUARANTINED = "quarantined"
@@ -41,16 +42,25 @@ class Job:
     checkpoint: Checkpoint
     recipe: Recipe
     prompt: Prompt
+    """The best, and the only one for most."""
     base_repo: str
     generations: int
     """N_G."""
     pictures: int
     """N_0: the most extractions that are kept."""
+    more_prompts: tuple[Prompt, ...] = ()
+    """Others that share the generations with the first, in equal parts."""
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """All of them, best first."""
+        return (self.prompt, *self.more_prompts)
 
     @property
     def id(self) -> str:
-        """16 hex digits; the same checkpoint, recipe, prompt and base make the same job."""
-        parts = (self.checkpoint.id, self.recipe.id, self.prompt.text, self.base_repo)
+        """16 hex digits; the same checkpoint, recipe, prompts and base make the same job."""
+        texts = (prompt.text for prompt in self.prompts)
+        parts = (self.checkpoint.id, self.recipe.id, *texts, self.base_repo)
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 

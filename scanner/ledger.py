@@ -184,6 +184,20 @@ class Ledger:
                 )
             ).rowcount
 
+    def reopen(self, recipe_id: str, which: Callable[[LedgerRow], bool]) -> int:
+        """Queue again the SKIPPED jobs that `which` picks, as if they had not been tried; return how many."""
+        picked = [
+            row.job_id
+            for row in self.rows(recipe_id, planned_only=True)
+            if row.state is State.SKIPPED and which(row)
+        ]
+        fresh = {"state": State.QUEUED, "attempts": 0, "started": False, "reason": "", "detail": ""}
+        with self._engine.begin() as db:
+            for job_id in picked:
+                again = (jobs.c.job_id == job_id) & (jobs.c.state == State.SKIPPED)
+                db.execute(update(jobs).where(again).values(**fresh, updated_at=self._clock()))
+        return len(picked)
+
     def done(self, recipe_id: str) -> frozenset[str]:
         """Ids of the jobs that are not to be planned again."""
         query = select(jobs.c.job_id).where(jobs.c.recipe_id == recipe_id, jobs.c.state.in_(FINAL))
@@ -199,8 +213,12 @@ class Ledger:
             found = {State(state): count for state, count in db.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
-    def rows(self, recipe_id: str | None = None) -> Iterator[LedgerRow]:
-        """Yield a row for each job, then one for each checkpoint that the plan left out, by id."""
+    def rows(self, recipe_id: str | None = None, *, planned_only: bool = False) -> Iterator[LedgerRow]:
+        """Yield a row for each job, then one for each checkpoint that the plan left out, by id.
+
+        Args:
+            planned_only: jobs alone.
+        """
         left_out = select(plan_skips).where(
             ~exists().where(
                 jobs.c.checkpoint_id == plan_skips.c.checkpoint_id,
@@ -208,7 +226,7 @@ class Ledger:
                 jobs.c.state.in_(FINAL),
             )
         )
-        for table, query in ((jobs, select(jobs)), (plan_skips, left_out)):
+        for table, query in ((jobs, select(jobs)), (plan_skips, left_out))[: 1 if planned_only else 2]:
             if recipe_id is not None:
                 query = query.where(table.c.recipe_id == recipe_id)
             with self._engine.connect() as db:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import groupby
 from types import MappingProxyType
 
-from crawler.checkpoint import Base, BaseClaim, Checkpoint, Hub, Kind, Prompt, PromptOrigin, Skip, SkipReason
+from crawler.checkpoint import Base, BaseClaim, Checkpoint, Hub, Kind, PromptOrigin, Skip, SkipReason
 from extraction.recipe import Recipe
 from scanner.job import Job
+from scanner.prompts import candidates
+from scanner.settings import ScannerSettings
+from scanner.triage import by_value, header_reading, reason_to_set_aside
 
 _ORIGINS = list(PromptOrigin)
 """Best first, as the enumeration is written."""
@@ -21,29 +24,37 @@ def plan(
     done: Container[str],
     *,
     missing: Mapping[str, Skip] = MappingProxyType({}),
+    settings: ScannerSettings | None = None,
 ) -> Iterator[Job | Skip]:
     """Yield one Job or Skip for each checkpoint, but nothing for a job whose id is in `done`.
 
-    Jobs come grouped by their base, so that a worker's base model stays in memory, and in the same
-    order for the same catalog in whatever order it is read. Weights that several places hold are scanned
+    Jobs come grouped by their base, so that a worker's base model stays in memory, those that promise
+    most for their time first (`scanner.triage`), and in the same order for the same catalog in whatever
+    order it is read. Weights that several places hold are scanned
     once: where they were scanned before, else where base and prompt are best known; the other places
     are skips of their own kind. Reads all of `checkpoints` before the first yield.
 
     Args:
         bases: the base model's folder for a repository's name, None where the crawl did not find it.
         missing: why the crawl did not, by the repository's name.
+        settings: how many prompts a job has, and its triage; None is the default.
     """
+    settings = settings or ScannerSettings()
     everything = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     claimed = {checkpoint.base.repo for checkpoint in everything.values() if checkpoint.base}
     rows = [
-        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed, missing))
+        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed, missing, settings.prompts))
         for _, checkpoint in sorted(everything.items())
     ]
     jobs, skips = _one_place_for_each_content(rows, done)
     yield from skips
-    for job in sorted(jobs, key=lambda job: (job.base_repo, job.checkpoint.id)):
-        if job.id not in done:
-            yield job
+    jobs = sorted(jobs, key=lambda job: (job.base_repo, job.checkpoint.id))
+    # Ordered before what is done is left out, so that a plan made again goes on where it was.
+    for job in jobs if settings.triage.mode == "off" else by_value(jobs):
+        if job.id in done:
+            continue
+        why = reason_to_set_aside([header_reading(job.checkpoint)], settings.triage)
+        yield _skip(job.checkpoint, SkipReason.SET_ASIDE_BY_TRIAGE, why) if why else job
 
 
 def _job_or_skip(
@@ -52,6 +63,7 @@ def _job_or_skip(
     bases: Callable[[str], Base | None],
     claimed: Container[str | None],
     missing: Mapping[str, Skip],
+    most_prompts: int,
 ) -> Job | Skip:
     claim = checkpoint.base
     if _is_base_model(checkpoint, claim, claimed):
@@ -65,10 +77,12 @@ def _job_or_skip(
         detail = f"its base {claim.repo} (by {claim.source}): {detail}"
         return _skip(checkpoint, SkipReason.MISSING_BASE, detail)
     pictures = checkpoint.training.images
+    prompt, *more = (candidate.prompt for candidate in candidates(checkpoint, most_prompts))
     return Job(
         checkpoint=checkpoint,
         recipe=recipe,
-        prompt=checkpoint.prompts[0] if checkpoint.prompts else Prompt(text="", origin=PromptOrigin.NONE),
+        prompt=prompt,
+        more_prompts=tuple(more),
         base_repo=claim.repo,
         generations=recipe.generations(pictures),
         pictures=pictures or recipe.pictures,

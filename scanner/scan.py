@@ -13,16 +13,17 @@ from functools import cache, partial
 from threading import Event, Thread
 
 from crawler.catalog import Catalog
-from crawler.checkpoint import Base, Skip
+from crawler.checkpoint import Base, Skip, SkipReason
 from extraction.recipe import Recipe
 from scanner.attempt import MakeWorker, Pool
 from scanner.extraction_store import ExtractionStore
-from scanner.job import Job, Outcome, State
+from scanner.job import Job, LedgerRow, Outcome, State
 from scanner.ledger import Ledger
 from scanner.plan import plan
 from scanner.pool import open_pool
 from scanner.prefetch import Fetcher, Files, Ready, fetched
 from scanner.settings import ScannerSettings
+from scanner.triage import stands
 
 logger = logging.getLogger(__name__)
 
@@ -51,15 +52,35 @@ class ScanSummary:
 
 
 def write_plan(
-    catalog: Catalog, ledger: Ledger, recipe: Recipe, *, bases: Callable[[str], Base | None] | None = None
+    catalog: Catalog,
+    ledger: Ledger,
+    recipe: Recipe,
+    settings: ScannerSettings | None = None,
+    *,
+    bases: Callable[[str], Base | None] | None = None,
+    retry_skipped: bool = False,
 ) -> dict[str, int]:
-    """Put the plan for the catalog as it is now into the ledger; return what it left out, by reason."""
+    """Put the plan for the catalog as it is now into the ledger; return what it left out, by reason.
+
+    What was set aside by triage is planned again when the settings of today would not set it aside.
+
+    Args:
+        retry_skipped: plan again whatever was skipped, such as after an update that reads more kinds.
+    """
+    settings = settings or ScannerSettings()
+
+    def again(row: LedgerRow) -> bool:
+        set_aside = row.reason == SkipReason.SET_ASIDE_BY_TRIAGE
+        return retry_skipped or (set_aside and not stands(row.measures, settings.triage))
+
+    ledger.reopen(recipe.id, again)
     rows = plan(
         catalog.checkpoints(),
         recipe,
         bases or cache(catalog.base),
         ledger.done(recipe.id),
         missing=catalog.missing_bases(),
+        settings=settings,
     )
     left_out: Counter[str] = Counter()
 
@@ -84,6 +105,7 @@ def scan(
     progress: Progress | None = None,
     stop: Event | None = None,
     make_worker: MakeWorker | None = None,
+    retry_skipped: bool = False,
 ) -> ScanSummary:
     """Scan every checkpoint of the catalog that has no outcome yet.
 
@@ -93,6 +115,7 @@ def scan(
     Args:
         progress: called at the beginning and after each outcome.
         make_worker: what scans; the default is a `Worker` for the recipe's descriptor.
+        retry_skipped: try again whatever was skipped.
 
     Raises:
         StoreError: another scan writes to the same store.
@@ -105,7 +128,7 @@ def scan(
     with extraction_store.writing():
         # The store is ours alone, so whoever leased under our name is dead.
         ledger.reclaim(dead_owner=owner)
-        left_out = write_plan(catalog, ledger, recipe, bases=bases)
+        left_out = write_plan(catalog, ledger, recipe, settings, bases=bases, retry_skipped=retry_skipped)
         planned = ledger.counts(recipe.id)[State.QUEUED]
         tally = _Tally(ledger, extraction_store, planned, progress)
         if planned:

@@ -1,15 +1,51 @@
-"""[scanner] in config.toml: where and how hard to work. Nothing here changes what a scan finds."""
+"""[scanner] in config.toml: where and how hard to work, in which order, and what is set aside."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from extraction.triage.reading import Rung
+
+
+class TriageSettings(BaseModel):
+    """[scanner.triage]: which checkpoints come first, and which are set aside; see docs/triage.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    mode: Literal["off", "order", "skip"] = "order"
+    """"off" works by base and name; "order" by expected findings per second; "skip" also sets aside what
+    scores below a threshold, as a row with its reason. Nothing is set aside for good: what the settings of
+    a later scan would not set aside is scanned then."""
+    header_below: float | None = Field(default=None, ge=0, le=1)
+    """Score of the header: n / (n + 200) for n samples a picture. "none" sets nothing aside, as for all of
+    these: on another family or trainer than ours the numbers of docs/triage.md are not calibrated."""
+    spectrum_below: float | None = Field(default=None, ge=0)
+    """Change of the weights outside the base's main directions, relative to the base; no forward."""
+    forwards_below: float | None = Field(default=None, ge=0)
+    """How many times further the tuned model's prediction goes than the base's with the same prompt."""
+    images_below: float | None = Field(default=None, ge=-2, le=2)
+    """How much more alike 16 generations are than the base's own."""
+
+    @property
+    def thresholds(self) -> Mapping[Rung, float]:
+        """What is in force, by rung; empty unless the mode is "skip"."""
+        if self.mode != "skip":
+            return {}
+        set_ = {
+            Rung.HEADER: self.header_below,
+            Rung.SPECTRUM: self.spectrum_below,
+            Rung.FORWARDS: self.forwards_below,
+            Rung.IMAGES: self.images_below,
+        }
+        return {rung: value for rung, value in set_.items() if value is not None}
+
 
 class ScannerSettings(BaseModel):
-    """How the scan uses its machines."""
+    """How the scan uses its machines. Only `prompts` and `triage` have a say in what it finds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -28,6 +64,9 @@ class ScannerSettings(BaseModel):
     """Times a job is handed to a worker before it is quarantined; higher is more patient."""
     job_timeout_seconds: float = Field(default=3600.0, gt=0)
     """Longest that one job may take before its worker is replaced; downloads do not count."""
+    prompts: int = Field(default=1, ge=1, le=16)
+    """Most prompts that a checkpoint's generations are shared among, in equal parts; those come first that
+    have the best evidence. The prompts are part of a job's identity: another number scans again."""
     prefetch: int = Field(default=2, ge=1, le=100)
     """Checkpoints fetched ahead for each worker. Higher hides slow hubs and needs more disk."""
     ray_address: str | None = None
@@ -37,6 +76,7 @@ class ScannerSettings(BaseModel):
     """The official SSCD TorchScript file; "none" takes the ONNX model of the `sscd` extra."""
     sscd_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     """The digest that `sscd_path` must have; required with it, because TorchScript is code."""
+    triage: TriageSettings = Field(default_factory=TriageSettings)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

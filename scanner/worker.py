@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
+from crawler.checkpoint import SkipReason
 from extraction.descriptors import Descriptor, open_descriptor
 from extraction.extract import Progress, extract
 from extraction.extraction import Extraction, LoadError
@@ -18,9 +19,11 @@ from extraction.families import load_pair
 from extraction.families.precision import advice
 from extraction.pair import Pair
 from extraction.recipe import Recipe
+from scanner.climb import Climber
 from scanner.job import DeviceError, Job, Outcome, ScanError, State
 from scanner.machine import machine_of
 from scanner.settings import ScannerSettings
+from scanner.triage import reason_to_set_aside, recorded
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +90,8 @@ class Worker:
             threads=settings.threads_per_worker,
         )
         self._clock = clock
+        self._triage = settings.triage
+        self._climb = Climber(settings.triage, self._describe, clock)
         self._compile = settings.compile
         self._largest_batch = settings.batch
         self._batch = settings.batch
@@ -123,6 +128,15 @@ class Worker:
     def _scan(self, job: Job, base: Path, weights: Path, progress: Progress | None) -> Outcome:
         pair = self._pair_of(base, job.recipe.dtype)
         change = pair.tune(weights)
+        readings = self._climb(pair, weights, job, self._batch)
+        if why := reason_to_set_aside(readings, self._triage):
+            return Outcome(
+                job_id=job.id,
+                state=State.SKIPPED,
+                reason=SkipReason.SET_ASIDE_BY_TRIAGE,
+                detail=why,
+                measures={"triage": recorded(readings)},
+            )
         while True:
             found = self._try_extract(pair, job, progress)
             if found is not None:
@@ -148,6 +162,7 @@ class Worker:
                 "base_weights": base.name,
                 "relative_change": change.relative_change,
                 "notes": [*change.notes, *([advised] if advised else [])],
+                **({"triage": recorded(readings)} if readings else {}),
             },
         )
 

@@ -1,1 +1,1 @@
-"""Triage: is a checkpoint worth a full run? Four rungs, cheapest first, each a pure function of its module."""
+"""Triage: is a checkpoint worth a full run? Four rungs, cheapest first, each a module of pure functions."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from extraction.triage.svd import Svd
@@ -141,4 +140,4 @@ def sum_up(layers: Iterable[LayerSpectrum]) -> Spectrum:
 
 def _inside(basis: Tensor, directions: Tensor) -> Tensor:
     """Squared length of each direction's projection on a basis, (r,)."""
-    return torch.linalg.vector_norm(basis.T @ directions, dim=0) ** 2
+    return (basis.T @ directions).square().sum(dim=0)
