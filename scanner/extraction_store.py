@@ -188,6 +188,7 @@ class ExtractionStore:
 def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> dict[str, Any]:
     height, width, _ = extraction.pixels.shape
     made = outcome.measures or {}
+    origins = {prompt.text: prompt.origin for prompt in job.prompts}
     return {
         "id": _id(job.id, extraction),
         "job_id": job.id,
@@ -200,7 +201,7 @@ def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> d
         "rank": extraction.rank,
         "seed": extraction.seed,
         "prompt": extraction.prompt,
-        "prompt_origin": str(job.prompt.origin),
+        "prompt_origin": str(origins.get(extraction.prompt, job.prompt.origin)),
         "rounds": [asdict(one) for one in extraction.rounds],
         "cluster": list(extraction.cluster),
         "cluster_size": len(extraction.cluster),

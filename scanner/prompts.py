@@ -43,8 +43,8 @@ def candidates(checkpoint: Checkpoint, limit: int = 1) -> list[Candidate]:
     """At most `limit` prompts, best first; at least one, the empty prompt where nothing is known.
 
     A job's generations are shared among them in equal parts. Captions come alone. Trigger words and names
-    are guesses, which the unconditional form is asked beside as long as there is room for two. A name alone is never
-    asked by itself: what it shows may not be what the file was trained with.
+    are guesses, which the unconditional form is asked beside as long as there is room for two. A name is
+    never asked by itself: what it says may not be what the file was trained with.
     """
     found = list(_evidence(checkpoint))
     guessed = not found or found[0].prompt.origin not in CAPTIONS

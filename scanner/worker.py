@@ -23,6 +23,7 @@ from scanner.climb import Climber
 from scanner.job import DeviceError, Job, Outcome, ScanError, State
 from scanner.machine import machine_of
 from scanner.settings import ScannerSettings
+from scanner.shares import Found, extract_shared
 from scanner.triage import reason_to_set_aside, recorded
 
 logger = logging.getLogger(__name__)
@@ -168,17 +169,28 @@ class Worker:
 
     def _try_extract(
         self, pair: Pair, job: Job, progress: Progress | None
-    ) -> tuple[list[Extraction], dict[str, Any]] | None:
+    ) -> Found | None:
         """None when memory ran out and a smaller batch is left to try."""
-        try:
+
+        def ask(prompt: str, generations: int, progress: Progress) -> Found:
             return self._extract(
                 pair,
-                job.prompt.text,
+                prompt,
                 recipe=job.recipe,
-                generations=job.generations,
+                generations=generations,
                 pictures=job.pictures,
                 describe=self._describe,
                 batch=self._batch,
+                progress=progress,
+            )
+
+        try:
+            return extract_shared(
+                ask,
+                [prompt.text for prompt in job.prompts],
+                recipe=job.recipe,
+                generations=job.generations,
+                pictures=job.pictures,
                 progress=progress,
             )
         except torch.OutOfMemoryError:
