@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
-from reports.finding import Match, ReportError, Severity
-from reports.ladder import judge, rungs
+from reports.finding import Finding, FindingState, Match, ReportError, Severity
+from reports.ladder import counts, judge, rungs
 from reports.settings import Ladder, ReportsSettings, Similarities
 
 SSCD, THUMBNAIL = "sscd_disc_mixup@onnx-int8", "thumbnail16@1"
@@ -91,10 +93,39 @@ def test_what_reaches_no_rule_has_no_verdict(measures):
         ({"pdq": 20, "similarity": 0.8, "control_pdq": 20, "control": 0.1}, True),
     ],
 )
-def test_the_base_explains_what_it_gives_as_well(measures, explained):
-    verdict = judge(match(**measures), ReportsSettings())
+def test_the_base_and_the_middle_of_the_others_explain_what_they_give_as_well(measures, explained):
+    one = match(**measures)
+    verdict = judge(one, ReportsSettings())
     assert verdict is not None
-    assert verdict.explained_by_base is explained
+    assert (verdict.explained_by_base, verdict.explained_by_others) == (explained, False)
+    others = replace(
+        one,
+        others_similarity=one.control_similarity,
+        others_pdq_distance=one.control_pdq_distance,
+        others_phash_distance=one.control_phash_distance,
+        control_similarity=None,
+        control_pdq_distance=None,
+        control_phash_distance=None,
+    )
+    verdict = judge(others, ReportsSettings())
+    assert verdict is not None
+    assert (verdict.explained_by_base, verdict.explained_by_others) == (False, explained)
+    assert verdict.explained is explained
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, True),
+        ({"state": FindingState.KNOWN}, True),
+        ({"state": FindingState.GONE}, False),
+        ({"explained_by_base": True}, False),
+        ({"explained_by_others": True}, False),
+    ],
+)
+def test_what_counts(fields, expected):
+    given = {"state": FindingState.NEW, "rule": "r", "checkpoint_sha256": None, **fields}
+    assert counts(Finding(match=match(), severity=Severity.HIGH, **given)) is expected
 
 
 def test_rules_fall_in_severity_and_have_names_of_their_own():

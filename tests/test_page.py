@@ -206,10 +206,22 @@ def test_findings_that_do_not_count_are_labelled():
     findings = [
         a_finding(checkpoint, "1", state=FindingState.GONE),
         a_finding(checkpoint, "2", explained_by_base=True),
+        a_finding(checkpoint, "3", explained_by_others=True),
     ]
     words = read(a_report([checkpoint], findings=findings)).words
     assert "was not seen to give back" in words
     assert "new, explained" in words
+    assert "by other checkpoints" in words
+
+
+def test_a_p_value_has_its_n_beside_it_or_says_why_there_is_none():
+    checkpoint = a_checkpoint()
+    found = a_finding(checkpoint)
+    few = replace(found, match=replace(found.match, others=7, ref_id="few"))
+    enough = replace(found, match=replace(found.match, others=39, p_value=0.025, ref_id="enough"))
+    words = read(a_report([checkpoint], findings=[few, enough])).words
+    assert "p 0.025 (n 39)" in words
+    assert "p not calibrated (n 7)" in words
 
 
 def test_a_hash_only_finding_has_no_likeness():

@@ -171,9 +171,15 @@ def test_weights_published_twice_are_one_result():
     ]
 
 
-def test_what_the_base_explains_is_suppressed():
-    (result,) = a_log(a_finding(a_checkpoint(), explained_by_base=True))["results"]
-    assert result["suppressions"][0]["status"] == "accepted"
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("explained_by_base", "base model alone"), ("explained_by_others", "wrong checkpoints")],
+)
+def test_what_is_explained_is_suppressed(label, words):
+    (result,) = a_log(a_finding(a_checkpoint(), **{label: True}))["results"]
+    (suppressed,) = result["suppressions"]
+    assert suppressed["status"] == "accepted"
+    assert words in suppressed["justification"]
 
 
 def test_failed_scans_and_coverage_are_told():
