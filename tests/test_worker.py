@@ -14,6 +14,7 @@ from extraction.descriptors import DescriptorError
 from extraction.extraction import LoadError
 from extraction.recipe import Recipe
 from scanner.job import DeviceError, ScanError, State
+from scanner.machine import machine_of
 from scanner.settings import ScannerSettings
 from scanner.worker import Worker, choose_device
 
@@ -98,6 +99,9 @@ def test_a_job_that_goes_well(world: World):
         "forwards_base": 160,
         "batch": 12,
         "device": "cpu",
+        "machine": machine_of(torch.device("cpu")),
+        "weights": WEIGHTS.name,
+        "base_weights": BASE.name,
         "relative_change": 0.01,
         "notes": [],
     }
