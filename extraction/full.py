@@ -40,7 +40,8 @@ def read_file(weights: Weights, original: Original) -> Full:
             "unsupported_kind" for other inputs than latents, or weights in a form that is not read.
     """
     first = original.components[0]
-    if any(f"{first}.{name}" in original.shapes for name in weights):
+    # All of them: original layouts may share the names of some layers with diffusers'.
+    if all(f"{first}.{name}" in original.shapes for name in weights):
         sources = _match(first, dict.fromkeys(weights, weights), original)
         return Full("diffusers", sources, (_missing_note(original.components[1:]),))
     names = read_names(weights, original)
