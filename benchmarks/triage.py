@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -242,7 +243,7 @@ def main() -> None:
     strongest = max(subjects, key=lambda one: one.steps * one.batch / len(one.pictures))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for subject in (*subjects, *negatives(pair, strongest, Path(folder))):
+        for subject in chain(subjects, negatives(pair, strongest, Path(folder))):
             rows.append(measure(subject, ladder, recipe, 8 if options.quick else 25))
             print(f"{rows[-1].name}: {rows[-1].full_seconds:.0f} s", flush=True)
             if options.json:

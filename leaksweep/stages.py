@@ -86,7 +86,7 @@ def plan(run: Run) -> Summary:
 
     recipe = run.settings.recipe
     with opened(run) as (catalog, ledger):
-        left_out = write_plan(catalog, ledger, recipe)
+        left_out = write_plan(catalog, ledger, recipe, run.settings.scanner)
         states = {str(state): count for state, count in ledger.counts(recipe.id).items()}
     return Summary(
         stage="plan",
@@ -96,8 +96,11 @@ def plan(run: Run) -> Summary:
     )
 
 
-def scan(run: Run) -> Summary:
+def scan(run: Run, *, retry_skipped: bool = False) -> Summary:
     """Work off the jobs, on this process or on a pool.
+
+    Args:
+        retry_skipped: try again what an earlier scan skipped, whatever the reason.
 
     Raises:
         CrawlError, ExtractionError, ScanError: a store cannot be used, no descriptor, no workers.
@@ -121,6 +124,7 @@ def scan(run: Run) -> Summary:
             settings.scanner,
             settings.recipe,
             progress=progress,
+            retry_skipped=retry_skipped,
         )
         states = ledger.counts(settings.recipe.id)
     unfinished = found.stopped or found.waiting or states[State.QUARANTINED]

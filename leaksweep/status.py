@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from leaksweep.run import Run
@@ -13,6 +15,7 @@ from reports.match import last_summary
 from reports.references import References
 from reports.store import FindingStore
 from scanner.extraction_store import ExtractionStore
+from scanner.job import LedgerRow, State
 
 
 def read_status(run: Run) -> dict[str, Any]:
@@ -29,6 +32,7 @@ def read_status(run: Run) -> dict[str, Any]:
         found["catalog"] = catalog.counts()
         found["skips"] = {str(reason): count for reason, count in catalog.skip_counts().items()}
         found["jobs"] = {str(state): count for state, count in ledger.counts().items()}
+        found["not_scanned"] = _not_scanned(ledger.rows(run.settings.recipe.id))
     found["extractions"] = ExtractionStore(home.extractions).sizes()
     found["references"] = {one.name: one.entries for one in References(home.references).sets()}
     store = FindingStore(home.findings)
@@ -52,6 +56,7 @@ def status_text(found: dict[str, Any]) -> str:
         "catalog": counted(found["catalog"]),
         "skips": counted(found["skips"]),
         "jobs": counted(found["jobs"]),
+        "not scanned": counted(found["not_scanned"]),
         "extractions": f"{held['extractions']}, {held['images']} with pictures",
         "references": ", ".join(sets) or "none",
         "findings": counted(found["findings"]),
@@ -60,6 +65,11 @@ def status_text(found: dict[str, Any]) -> str:
     if found["sweep_under_way"]:
         lines["sweep"] = "was cut off; leaksweep sweep goes on"
     return "\n".join(f"{name:<12} {text}" for name, text in lines.items())
+
+
+def _not_scanned(rows: Iterable[LedgerRow]) -> dict[str, int]:
+    """What the recipe in force left out or skipped, by reason; what triage set aside is among it."""
+    return dict(Counter(row.reason for row in rows if row.state is State.SKIPPED))
 
 
 def _findings(store: FindingStore) -> dict[str, int]:

@@ -112,19 +112,24 @@ def read_ahead(weights: Path, *, limit: int = READ_AHEAD) -> int:
 
 
 def informed(job: Job, weights: Path) -> Job:
-    """The job with the budget for the training set that its file's header tells, where the hub told none.
+    """The job with what its file's header tells of the training, and its budget, where the hub told none.
 
     The header is read from the disk: reading it over the network would count as a download.
     """
     if job.checkpoint.training.images is not None or not weights.is_file():
         return job
     try:
-        images = training(local_header(weights).metadata).images
+        known = training(local_header(weights).metadata)
     except HeaderError:
         return job  # The loader refuses it, and says why.
-    if images is None:
+    if known.images is None:
         return job
-    return replace(job, pictures=images, generations=job.recipe.generations(images))
+    return replace(
+        job,
+        checkpoint=replace(job.checkpoint, training=known),
+        pictures=known.images,
+        generations=job.recipe.generations(known.images),
+    )
 
 
 def fetched(

@@ -28,6 +28,11 @@ Thumbs = Annotated[
     bool, typer.Option("--thumbs", help="Show pictures of findings on the page, as far as they were kept.")
 ]
 
+RetrySkipped = Annotated[
+    bool,
+    typer.Option("--retry-skipped", help="Try again what was skipped, such as after an update of leaksweep."),
+]
+
 
 def _finish(run: Run, summaries: Iterable[Summary]) -> int:
     """Say what each stage says as it ends, and return the worst of their exit codes."""
@@ -68,11 +73,11 @@ def plan(run: Run) -> int:
 
 
 @command
-def scan(run: Run) -> int:
+def scan(run: Run, retry_skipped: RetrySkipped = False) -> int:
     """Work off the planned jobs: download, extract, store. Safe to kill and to start again."""
     from leaksweep import stages
 
-    return _finish(run, [stages.scan(run)])
+    return _finish(run, [stages.scan(run, retry_skipped=retry_skipped)])
 
 
 @command
@@ -102,7 +107,11 @@ def register(app: typer.Typer) -> None:
     )(sweep)
     app.command(epilog=examples("leaksweep crawl", "leaksweep crawl --limit 500 -v"))(crawl)
     app.command(epilog=examples("leaksweep plan", "leaksweep plan --set recipe.preset=reference"))(plan)
-    app.command(epilog=examples("leaksweep scan", "leaksweep scan --set scanner.workers=4"))(scan)
+    app.command(
+        epilog=examples(
+            "leaksweep scan", "leaksweep scan --set scanner.workers=4", "leaksweep scan --retry-skipped"
+        )
+    )(scan)
     app.command(epilog=examples("leaksweep match", "leaksweep match --set reports.keep_images=all"))(match)
     app.command(
         epilog=examples("leaksweep report", "leaksweep report --out weekly/ --thumbs --fail-on medium")
