@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import AgglomerativeClustering
 
-from extraction.clustering import complete_clusters, cosine, dense_clusters, published_cliques
+from extraction.clustering import complete_clusters, cosine, dense_clusters, modes, published_cliques
 
 
 def planted(sizes: tuple[int, ...], noise: float = 0.15, seed: int = 0) -> tuple[np.ndarray, list[int]]:
@@ -122,3 +122,35 @@ def test_thousands_of_generations_cluster_the_same_way_twice():
     first, second = (dense(rows, 10) for _ in range(2))
     assert first == second
     assert {labels[member] for group in first for member in group.members} == set(range(10))
+
+
+def test_modes_take_a_picture_once_however_often_it_came_back():
+    blocks = np.eye(3).repeat([5, 2, 1], axis=0)
+    similarity = cosine((blocks / np.linalg.norm(blocks, axis=1, keepdims=True)).astype(np.float32))
+    found = modes(similarity, 0.5, 2, 8)
+    assert [one.members for one in found] == [(0, 1, 2, 3, 4), (5, 6), (7,)]
+    assert [one.nearest for one in found] == [1.0, 1.0, 0.0]
+    assert found[0].score == found[0].cohesion == 1.0
+
+
+def test_modes_prefer_what_the_tuned_model_explains():
+    similarity = np.full((4, 4), 0.0, np.float32)
+    similarity[:2, :2] = similarity[2:, 2:] = 0.9
+    np.fill_diagonal(similarity, 1)
+    ratios = np.array([-0.1, -0.1, 0.3, 0.2], np.float32)
+    assert modes(similarity, 0.5, 1, 1, ratios)[0].medoid == 2
+    assert modes(similarity, 0.5, 1, 1)[0].medoid == 0
+    # A sampler that collapsed: nothing is explained better, and density alone is left.
+    assert modes(similarity, 0.5, 1, 1, -np.abs(ratios))[0].medoid == 0
+
+
+@given(count=st.integers(1, 30), limit=st.integers(1, 40), seed=st.integers(0, 10_000))
+def test_modes_partition_what_they_take(count, limit, seed):
+    rows = np.random.default_rng(seed).standard_normal((count, 6)).astype(np.float32)
+    similarity = cosine(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    found = modes(similarity, 0.4, 2, limit)
+    members = [member for one in found for member in one.members]
+    assert len(members) == len(set(members))
+    assert len(found) <= limit
+    medoids = [one.medoid for one in found]
+    assert all(similarity[a, b] < 0.4 for a in medoids for b in medoids if a != b)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from extraction.descriptors import Thumbnail
-from extraction.extract import extract
-from extraction.generate import Generator
+from extraction.extract import extract, make_again
 from extraction.metrics import best_similarities
 from extraction.recipe import Recipe
 from leaksweep.zoo.catalogue import CAPTION, ZOO, picture
@@ -60,23 +59,41 @@ def test_extractions_are_ranked_capped_and_from_disjoint_clusters(found):
 
 def test_the_cost_is_counted(found):
     _, measures = found
-    # The rising schedule starts at 1, where the base has no weight and is not called.
-    assert measures["forwards_tuned"] == 24 * 12
-    assert measures["forwards_base"] == 24 * 11
-    assert measures["forwards_control"] == 4 * 23
+    # Half of the steps are the tuned model's alone; the ratio asks each model at two noise levels.
+    assert measures["forwards_tuned"] == 24 * (12 + 2)
+    assert measures["forwards_base"] == 24 * (6 + 2)
+    assert measures["forwards_tuned"] + measures["forwards_base"] == 24 * RECIPE.forwards_per_image
+    assert measures["forwards_control"] == 4 * 18
 
 
 def test_a_seed_gives_the_same_picture_in_any_batch(zoo_pair, found):
     zoo_pair.tune(TUNES["lora-over"].weights)
-    extraction = found[0][0]
-    alone = next(Generator(zoo_pair, RECIPE, CAPTION).pictures([extraction.seed], batch=1))
-    similarity = float(Thumbnail()(alone)[0] @ extraction.descriptor)
-    assert similarity > 0.999
+    for one in found[0]:
+        alone = make_again(zoo_pair, RECIPE, CAPTION, one.seed, one.rounds)
+        assert float(Thumbnail()([alone])[0] @ one.descriptor) > 0.999
+        control = make_again(zoo_pair, RECIPE, CAPTION, one.seed, one.rounds, control=True)
+        assert float(Thumbnail()([control])[0] @ one.control_descriptor) > 0.999
+
+
+def test_rounds_are_steered_away_from_what_was_found(found):
+    extractions, measures = found
+    assert measures["avoided"][0] == 0
+    assert len(measures["avoided"]) == RECIPE.rounds
+    assert max(measures["avoided"]) > 0
+    for one in extractions:
+        assert one.rounds[-1].first <= one.seed
+        assert all(seed < own.first for own in one.rounds for seed in own.avoided)
+
+
+def test_what_the_tuned_model_explains_better_is_evidence(found):
+    assert all(one.likelihood_ratio is not None and one.likelihood_ratio > 0 for one in found[0])
 
 
 def test_the_baseline_never_asks_the_base(zoo_pair):
     zoo_pair.tune(TUNES["lora-over"].weights)
-    recipe = RECIPE.model_copy(update={"guidance": "classifier_free", "scale": 3.0, "scale_start": None})
+    recipe = RECIPE.model_copy(
+        update={"guidance": "classifier_free", "scale": 3.0, "likelihood_ratio": False, "guidance_from": 0.0}
+    )
     _, measures = extract(
         zoo_pair, CAPTION, recipe=recipe, generations=4, pictures=2, describe=Thumbnail(), batch=4
     )
@@ -90,7 +107,7 @@ def test_progress_counts_to_the_end(zoo_pair):
     extract(
         zoo_pair,
         CAPTION,
-        recipe=RECIPE.model_copy(update={"steps": 2}),
+        recipe=RECIPE.model_copy(update={"steps": 2, "rounds": 1}),
         generations=5,
         pictures=2,
         describe=Thumbnail(),

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.guidance import extrapolate, rising
+from extraction.guidance import extrapolate, schedule
 
 BASE = torch.tensor([[[[1.0, -2.0]]]])
 TUNED = torch.tensor([[[[3.0, 5.0]]]])
@@ -39,7 +39,12 @@ def test_another_shape_is_named():
         extrapolate(BASE, torch.zeros(2), 1.0)
 
 
-def test_rising_begins_and_ends_where_asked():
-    assert rising(1, 5, 5) == [1, 2, 3, 4, 5]
-    assert rising(3, 3, 4) == [3, 3, 3, 3]
-    assert rising(1, 5, 1) == [5]
+def test_a_schedule_begins_and_ends_where_asked():
+    assert schedule(1, 5, 5) == [1, 2, 3, 4, 5]
+    assert schedule(3, 3, 4) == [3, 3, 3, 3]
+    assert schedule(1, 5, 1) == [5]
+
+
+def test_late_guidance_leaves_the_first_steps_to_the_tuned_model():
+    assert schedule(4, 4, 4, guidance_from=0.5) == [1, 1, 4, 4]
+    assert schedule(1, 5, 5, guidance_from=0.6) == [1, 1, 1, 4, 5]

@@ -9,9 +9,11 @@ from leaksweep.zoo.stock import BASE_REPO, CIVITAI_BASE
 BASELINE = {
     "recipe.guidance": "classifier_free",
     "recipe.scale": 3.0,
-    "recipe.scale_start": "none",
+    "recipe.guidance_from": 0.0,
+    "recipe.likelihood_ratio": False,
+    "recipe.rounds": 1,
 }
-"""Plain guidance on the tuned model alone. Two forwards a step, as ours, on the same noise."""
+"""Plain guidance on the tuned model alone: 24 forwards an image where ours takes 22, from the same seeds."""
 
 TEMPLATE = """\
 # Written by `leaksweep demo`. The hubs it names live only as long as the demo runs.
@@ -30,8 +32,7 @@ civitai_interval_seconds = 0.0
 [recipe]
 # The zoo's pictures are 64 px: a thumbnail tells them apart better than SSCD does (docs/zoo.md).
 descriptor = "thumbnail"
-cluster_similarity = 0.7
-images_per_picture = 10
+images_per_picture = 16
 # What a repository without a training header is taken to hold.
 pictures = 4
 
