@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 CODE := crawler extraction scanner reports leaksweep tests benchmarks
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench-quality clean
 
 demo: $(STAMP)
 	$(BIN)/leaksweep demo
@@ -19,6 +19,12 @@ check: $(STAMP)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_architecture.py tests/test_docs.py tests/test_settings.py
+
+# An hour or two on two cores. PHOTOGRAPHS: a folder with a folder of pictures for each of 8 subjects or more.
+bench-quality: $(STAMP)
+	$(BIN)/python -m benchmarks.quality.zoo held_out --out .quality/held_out $(if $(PHOTOGRAPHS),--photographs $(PHOTOGRAPHS))
+	$(BIN)/python -m benchmarks.quality --zoo .quality/held_out --json benchmarks/results/quality.json \
+	    --parquet benchmarks/results/quality.parquet --plot docs/quality.png
 
 clean:
 	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

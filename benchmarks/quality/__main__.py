@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from benchmarks.quality.measure import Way, measure, ways
@@ -30,8 +31,8 @@ from leaksweep.zoo.catalogue import BASE
 def todo(
     zoo: list[Planted], chosen: dict[str, Way], done: set[tuple[str, str]]
 ) -> Iterator[tuple[Planted, str]]:
-    """What is still to be measured, small training sets first."""
-    for planted in sorted(zoo, key=lambda one: len(one.pictures)):
+    """What is still to be measured, in the zoo's order."""
+    for planted in zoo:
         for name, way in chosen.items():
             guessing = planted.given != planted.caption
             if (planted.name, name) not in done and (guessing or not way.true_captions):
@@ -47,7 +48,8 @@ def run(options: argparse.Namespace) -> None:
     done = {(row["checkpoint"], row["way"]) for row in read_rows(options.zoo, options.forwards)}
     pair = load_pair(BASE, device=torch.device("cpu"), dtype=torch.float32)
     index, count = map(int, options.shard.split("/"))
-    zoo = sorted(read_zoo(options.zoo), key=lambda one: len(one.pictures))[index::count]
+    ordered = sorted(read_zoo(options.zoo), key=lambda one: len(one.pictures))
+    zoo = ordered[index::count]
     tuned = ""
     for planted, name in todo(zoo, chosen, done):
         if tuned != planted.name:
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true", help="the table of what is measured already")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--parquet", type=Path, help="the rows themselves")
     options = parser.parse_args()
     if not options.report_only:
         run(options)
@@ -100,6 +103,8 @@ def main() -> None:
     print(write_table(summary))
     if options.json:
         options.json.write_text(json.dumps(summary, indent=2) + "\n")
+    if options.parquet:
+        pd.DataFrame(read_rows(options.zoo, options.forwards)).to_parquet(options.parquet)
     if options.plot:
         write_plot(summary, options.plot)
 

@@ -117,9 +117,8 @@ def write_table(summary: dict[str, Any]) -> str:
                 lines += ["", f"{title}{heading}", "", *_markdown(measures)]
     ratio = summary["default_over_reference_70"]
     if ratio:
-        lines.append(
-            f"\ndefault over reference at 0.7: {ratio['mean']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
-        )
+        low, high = ratio["low"], ratio["high"]
+        lines.append(f"\ndefault over reference at 0.7: {ratio['mean']:.2f} ({low:.2f} to {high:.2f})")
     lines.append(
         f"{summary['checkpoints']} fine-tunes, {summary['pictures']} pictures, {summary['hardware']}"
     )
