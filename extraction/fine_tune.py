@@ -8,7 +8,15 @@ from typing import Protocol
 
 from torch import Tensor
 
-from extraction.adapters import is_low_rank, peft, read_adapter, refuse_foreign, refuse_unsupported
+from extraction.adapters import (
+    is_adapter,
+    is_textual_inversion,
+    peft,
+    read_adapter,
+    read_textual_inversion,
+    refuse_foreign,
+    refuse_unsupported,
+)
 from extraction.folder import no_weights
 from extraction.full import read_file, read_folder
 from extraction.original import Original, check_prediction_type
@@ -23,7 +31,7 @@ class FineTune(Protocol):
 
     @property
     def kind(self) -> str:
-        """ "lora" or "full"."""
+        """ "full", or of an adapter; see `extraction.adapters.Adapter`."""
         ...
 
     @property
@@ -47,8 +55,8 @@ def open_fine_tune(path: Path, original: Original) -> FineTune:
     """
     if not path.is_dir():
         return _open_file(path, original)
-    if any((folder / peft.CONFIG).is_file() for folder in (path, path / "unet", path / "text_encoder")):
-        return peft.read(path, original.layers)
+    if peft.is_folder(path, original):
+        return peft.read(path, original)
     if (path / LORA_FILE).is_file():
         return _open_file(path / LORA_FILE, original)
     if (path / original.components[0]).is_dir():
@@ -59,8 +67,10 @@ def open_fine_tune(path: Path, original: Original) -> FineTune:
 def _open_file(path: Path, original: Original) -> FineTune:
     weights = open_weights(path)
     refuse_unsupported(weights)
-    refuse_foreign(weights, original.family)
     check_prediction_type(weights.metadata.get("modelspec.prediction_type"), original)
-    if is_low_rank(weights):
-        return read_adapter(weights, original.layers)
+    if is_textual_inversion(weights, original):
+        return read_textual_inversion(weights, original)
+    if is_adapter(weights):
+        return read_adapter(weights, original)
+    refuse_foreign(weights, list(weights), original)
     return read_file(weights, original)

@@ -9,10 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from extraction.adapters import Layers
 from extraction.extraction import LoadError
 from extraction.weights import shorten
 
+Shape = tuple[int, ...]
+Layers = Mapping[str, Shape]
+"""Layers by name, such as "unet.conv_in", with their weights' shapes."""
 Turn = Callable[[Tensor], Tensor]
 Settings = Mapping[str, Any]
 """Those values of a component's config that decide what it computes."""

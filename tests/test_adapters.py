@@ -13,11 +13,12 @@ from fakes_models import random_lora, random_pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from extraction.adapters import kohya
-from extraction.adapters.peft import Config
+from extraction.adapters.places import kohya_name
+from extraction.adapters.strength import Config
 from extraction.extraction import LoadError
 from extraction.families import load_pair
 from extraction.pair import Pair
@@ -195,7 +196,7 @@ def test_a_convolution_in_three_parts(pair, layers, tmp_path):
         "alpha": torch.tensor(2.0),
     }
     save_file(
-        {f"{kohya.stem(name)}.{part}": value for part, value in parts.items()}, tmp_path / "cp.safetensors"
+        {f"{kohya_name(name)}.{part}": value for part, value in parts.items()}, tmp_path / "cp.safetensors"
     )
     pair.tune(tmp_path / "cp.safetensors")
     difference = pair.tuned_parameters[f"{name}.weight"] - pair.base_parameters[f"{name}.weight"]
@@ -260,7 +261,7 @@ REAL_KOHYA = (
 
 
 def test_kohya_names(layers):
-    stems = [kohya.stem(layer) for layer in layers]
+    stems = [kohya_name(layer) for layer in layers]
     assert len(set(stems)) == len(stems)
     assert set(REAL_KOHYA) <= set(stems)
 
@@ -292,7 +293,7 @@ MISNAMED = {"unet.mid_block.resnets.0.conv1.lora_C.weight": (4, 96)}
         (SD3, "SD3"),
         (SDXL_DIFFUSERS, "transformer_blocks.1.attn1.to_k"),
         (NOWHERE, "lora_unet_nowhere"),
-        (STRAY, "begin with model"),
+        (STRAY, "model.layers.0.self_attn"),
         (MISNAMED, "lora_C"),
     ],
 )
@@ -306,19 +307,13 @@ def test_another_familys_lora_or_nobodys(pair, tmp_path, shapes, named):
 @pytest.mark.parametrize(
     "name",
     [
-        "lora_unet_conv_in.dora_scale",
-        "unet.conv_in.lora_magnitude_vector",
-        "lora_unet_conv_in.hada_w1_a",
-        "lora_te1_text_model_encoder_layers_0_mlp_fc1.lokr_w1",
         "lora_te_text_model_encoder_layers_0_mlp_fc1.oft_diag",
-        "lora_unet_conv_in.diff",
-        "lora_unet_conv_norm_out.w_norm",
-        "double_blocks.0.img_attn.proj.lora_B.bias",
-        "bundle_emb.token.string_to_param.*",
-        "emb_params",
-        "<sks>",
-        "clip_g",
-        "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight",
+        "lora_unet_conv_in.oft_blocks",
+        "lora_unet_conv_in.bias_values",
+        "lora_unet_conv_in.lokr_t1",
+        "lora_unet_conv_in.on_input",
+        "text_encoder.embeddings.token_embedding.lora_embedding_A",
+        "unet.conv_in.lora_E",
     ],
 )
 def test_kinds_that_are_known_but_not_read(pair, lora, tmp_path, name):
@@ -334,7 +329,7 @@ def damaged(tmp_path: Path, lora: Lora, **changes: Tensor | None) -> Path:
     """A kohya file whose first layer's parts are replaced, or dropped when None."""
     formats.write_kohya(tmp_path / "damaged.safetensors", lora)
     tensors = load_file(tmp_path / "damaged.safetensors")
-    stem = kohya.stem("unet.mid_block.resnets.0.conv1")
+    stem = kohya_name("unet.mid_block.resnets.0.conv1")
     for part, value in changes.items():
         name = f"{stem}.{part if part == 'alpha' else f'lora_{part}.weight'}"
         assert name in tensors
@@ -390,8 +385,9 @@ def test_pefts_names_without_pefts_config(pair, lora, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"use_dora": True}, "unsupported_kind"),
-        ({"peft_type": "LOHA"}, "unsupported_kind"),
+        ({"use_dora": True}, "does_not_fit"),
+        ({"peft_type": "OFT"}, "unsupported_kind"),
+        ({"use_dora": "yes"}, "unsupported_kind"),
         ({"bias": "all"}, "unsupported_kind"),
         ({"fan_in_fan_out": True}, "unsupported_kind"),
         ({"init_lora_weights": "pissa"}, "unsupported_kind"),
@@ -427,7 +423,7 @@ def test_folders_without_weights(pair, lora, tmp_path):
     assert refusal(pair, tmp_path).reason == "pickle_only"
 
 
-@pytest.mark.parametrize("text", ["no json", "[]", '{"unet.r": 4, "unet.use_dora": true}'])
+@pytest.mark.parametrize("text", ["no json", "[]", '{"unet.r": 4, "unet.bias": "all"}'])
 def test_the_headers_config_of_diffusers(pair, lora, tmp_path, text):
     formats.write_diffusers(tmp_path / "header.safetensors", lora)
     save_file(
@@ -441,8 +437,11 @@ def test_the_headers_config_of_diffusers(pair, lora, tmp_path, text):
 def test_alphas_given_twice(pair, lora, tmp_path):
     formats.write_diffusers(tmp_path / "twice.safetensors", lora)
     tensors = load_file(tmp_path / "twice.safetensors")
-    tensors["unet.conv_in.alpha"] = torch.tensor(1.0)
-    save_file(tensors, tmp_path / "twice.safetensors", {"lora_adapter_metadata": "{}"})
+    name = next(name for name in tensors if name.startswith("unet.")).partition(".lora_")[0]
+    tensors[f"{name}.alpha"] = torch.tensor(1.0)
+    with safe_open(tmp_path / "twice.safetensors", "pt") as file:
+        header = file.metadata()
+    save_file(tensors, tmp_path / "twice.safetensors", header)
     assert refusal(pair, tmp_path / "twice.safetensors").reason == "unsupported_kind"
 
 

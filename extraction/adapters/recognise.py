@@ -1,28 +1,22 @@
-"""What a weights file is, told by its tensors' names alone, and refusals of what is not read."""
+"""Refusals by tensors' names alone: kinds of adapters that are not read, and files of another family."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from extraction.adapters.parts import split
 from extraction.extraction import LoadError
+from extraction.original import Original
 from extraction.weights import Weights, shorten
 
 UNSUPPORTED = (
-    # Must come first: these files also hold plain LoRA pairs, which mean something else in them.
-    (re.compile(r"\.dora_scale$|\.lora_magnitude_vector(\.|$)"), "a DoRA"),
-    (re.compile(r"\.hada_"), "a LoHa"),
-    (re.compile(r"\.lokr_"), "a LoKr"),
     (re.compile(r"\.(oft_|boft_)"), "an OFT adapter"),
-    (
-        re.compile(r"\.(diff|diff_b|w_norm|b_norm|bias_values|bias_indices|bias_size)$"),
-        "an adapter with full differences",
-    ),
-    (re.compile(r"\.lora_B\.bias$|\.lora_up\.bias$"), "a LoRA with biases"),
+    (re.compile(r"\.(bias_values|bias_indices|bias_size)$"), "an adapter with sparse biases"),
+    (re.compile(r"\.lokr_t1$"), "a LoKr with two cores"),
     (re.compile(r"\.lora_embedding_[AB]"), "a LoRA of a token embedding"),
-    (re.compile(r"^bundle_emb\."), "a LoRA with a bundled textual inversion"),
-    (re.compile(r"^(emb_params|clip_l|clip_g|<.*>)$|^string_to_param"), "a textual inversion"),
-    (re.compile(r"\.(ia3_l|poly_|vera_lambda)"), "an adapter other than LoRA"),
+    (re.compile(r"\.lora_E$"), "an AdaLoRA"),
+    (re.compile(r"\.(ia3_l|poly_|vera_lambda|on_input$)"), "an adapter other than LoRA"),
 )
 
 FAMILIES = (
@@ -30,7 +24,8 @@ FAMILIES = (
     (re.compile(r"joint_blocks[._]|^transformer\.transformer_blocks\."), "SD3"),
     (
         re.compile(
-            r"^lora_te[12]_|^text_encoder_2\.|^lora_unet_(input|output|middle)_block|^conditioner\.embedders\."
+            r"^(lora_te2_|text_encoder_2\.)text_model[._]|^lora_te1_|^lora_unet_(input|output|middle)_block|"
+            r"^conditioner\.embedders\."
         ),
         "SDXL",
     ),
@@ -38,19 +33,14 @@ FAMILIES = (
         re.compile(r"^(lora_transformer_|transformer\.|diffusion_model\.|double_layers\.)"),
         "a diffusion transformer",
     ),
+    (re.compile(r"^(lora_unet_|unet\.)?(down|mid|up)_blocks?[._]|^lora_te_|^unet\."), "a Stable Diffusion"),
 )
-
-UNETS = ("sd1", "sd2", "sdxl")
-
-LOW_RANK = re.compile(
-    r"\.lora_(down|up|mid)\.weight$|\.lora_[AB]\.(default\.)?weight$|"
-    r"[._]lora\.(down|up)\.weight$|_lora\.(down|up)\.weight$|\.lora_linear_layer\.(down|up)\.weight$|_lora[12]\.(down|up)\.weight$"
-)
+"""Names that tell a family. Where a base has such names itself they tell nothing against it."""
 
 
-def is_low_rank(names: Iterable[str]) -> bool:
-    """Whether a file holds halves of low-rank pairs."""
-    return any(LOW_RANK.search(name) for name in names)
+def is_adapter(names: Iterable[str]) -> bool:
+    """Whether a file holds parts of an adapter."""
+    return any(split(name) is not None for name in names)
 
 
 def refuse_unsupported(weights: Weights) -> None:
@@ -67,25 +57,29 @@ def refuse_unsupported(weights: Weights) -> None:
         )
 
 
-def refuse_foreign(weights: Weights, family: str) -> None:
-    """Raise when the base is of a UNet family and a tensor's name belongs to another family.
+def refuse_foreign(weights: Weights, names: Collection[str], original: Original) -> None:
+    """Raise when one of a file's tensors has a name by which another family is known.
+
+    Args:
+        names: the tensors that have no place in the base.
 
     Raises:
         LoadError: "does_not_fit".
     """
-    foreign = [row for row in FAMILIES if row[1].lower() != family] if family in UNETS else []
-    if found := _first(foreign, weights):
-        its_family, name = found
+    own = (*original.shapes, *original.file_names.values(), *original.fused)
+    foreign = [row for row in FAMILIES if not any(row[0].search(name) for name in own)]
+    if found := _first(foreign, names):
+        family, name = found
         raise LoadError(
             "does_not_fit",
-            f"{shorten(weights.path.name)} is for {its_family} (tensor '{shorten(name)}') and the base is not; "
+            f"{shorten(weights.path.name)} is for {family} (tensor '{shorten(name)}') and the base is not; "
             "give it a base of its own family",
         )
 
 
-def _first(table: Iterable[tuple[re.Pattern[str], str]], weights: Weights) -> tuple[str, str] | None:
+def _first(table: Iterable[tuple[re.Pattern[str], str]], names: Iterable[str]) -> tuple[str, str] | None:
     for pattern, what in table:
-        for name in weights:
+        for name in names:
             if pattern.search(name):
                 return what, name
     return None

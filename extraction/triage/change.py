@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from extraction.adapters.lowrank import Adapter, LowRank
+from extraction.adapters import Adapter
 from extraction.fine_tune import FineTune, open_fine_tune
 from extraction.pair import Pair
 from extraction.triage.spectrum import LayerSpectrum, Spectrum, layer_spectrum, sum_up
@@ -47,24 +47,18 @@ def spectrum_of(pair: Pair, path: Path, subspaces: Subspaces) -> Spectrum:
 
 
 def _layers(pair: Pair, fine_tune: FineTune, subspaces: Subspaces) -> Iterator[LayerSpectrum]:
-    factors = fine_tune.low_ranks if isinstance(fine_tune, Adapter) else {}
     for name, base in pair.base_parameters.items():
         tuned = pair.tuned_parameters[name]
         if base.dim() < 2 or torch.equal(base, tuned):
             continue
-        thin = factors.get(name.removesuffix(".weight"))
-        if isinstance(thin, LowRank) and thin.mid is None:
-            change = of_low_rank(thin, base.device)
+        thin = None
+        if isinstance(fine_tune, Adapter):
+            thin = fine_tune.factors(name.removesuffix(".weight"), pair.base_parameters)
+        if thin is not None:
+            change = of_factors(*thin, 1.0)
             norm = float(torch.linalg.vector_norm(change.values))
         else:
             difference = (tuned.float() - base.float()).flatten(1)
             change, norm = largest(difference, CHANNELS), float(torch.linalg.matrix_norm(difference))
         yield layer_spectrum(name, change, norm, *subspaces(name))
 
-
-def of_low_rank(thin: LowRank, device: torch.device) -> Svd:
-    """Decompose an adapter's layer without making its product."""
-    down, up = (
-        thin.weights[name].to(device=device, dtype=torch.float32).flatten(1) for name in (thin.down, thin.up)
-    )
-    return of_factors(up, down, thin.scale)

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from extraction.adapters.kohya import stem
+from extraction.adapters.places import kohya_name
 from extraction.families.ldm import to_ldm
 
 
@@ -50,9 +50,9 @@ def write_kohya(path: Path, lora: Lora, metadata: Mapping[str, str] | None = Non
     """One file with kohya's names; `metadata` takes the `ss_*` strings of its trainer."""
     tensors = {}
     for name, layer in lora.items():
-        tensors[f"{stem(name)}.lora_down.weight"] = layer.down.contiguous()
-        tensors[f"{stem(name)}.lora_up.weight"] = layer.up.contiguous()
-        tensors[f"{stem(name)}.alpha"] = layer.down.new_tensor(layer.alpha)
+        tensors[f"{kohya_name(name)}.lora_down.weight"] = layer.down.contiguous()
+        tensors[f"{kohya_name(name)}.lora_up.weight"] = layer.up.contiguous()
+        tensors[f"{kohya_name(name)}.alpha"] = layer.down.new_tensor(layer.alpha)
     save_file(tensors, path, {"format": "pt", **(metadata or {})})
 
 
