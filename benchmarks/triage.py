@@ -24,39 +24,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks.quality.zoo import read_pictures, read_zoo
+from benchmarks.subjects import Subject, came_back, subjects
 from extraction.descriptors import Descriptor, open_descriptor
 from extraction.extract import extract
 from extraction.families import load_pair
-from extraction.metrics import best_similarities
 from extraction.pair import Pair
 from extraction.recipe import Recipe
 from extraction.triage.exposure import Exposure
 from extraction.triage.ladder import Ladder
 from extraction.triage.reading import Reading, Rung, reading
-from leaksweep.zoo.catalogue import BASE, CAPTION, ZOO, FineTune, picture
+from leaksweep.zoo.catalogue import BASE, CAPTION, FineTune, picture
 from leaksweep.zoo.finetune import BATCH, fine_tune, open_base
-
-CAME_BACK = {"thumbnail16@1": 0.8, "sscd_disc_mixup@onnx-int8": 0.5}
-"""Similarity above which a planted picture counts as come back; docs/zoo.md."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A fine-tune of which everything is known."""
-
-    name: str
-    file: Path
-    kind: str
-    steps: int
-    batch: int
-    rank: int | None
-    pictures: tuple[Image.Image, ...]
-    prompt: str
-    """What a scan would be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,36 +50,6 @@ class Row:
     full_forwards: int
     full_seconds: float
     readings: tuple[Reading, ...]
-
-
-def own_zoo() -> Iterator[Subject]:
-    """The fine-tunes that the package brings."""
-    for one in ZOO:
-        yield Subject(
-            name=one.name,
-            file=one.weights,
-            kind=one.kind,
-            steps=one.steps,
-            batch=BATCH,
-            rank=one.rank if one.kind == "lora" else None,
-            pictures=tuple(picture(name) for name in one.pictures),
-            prompt=CAPTION,
-        )
-
-
-def quality_zoo(folder: Path) -> Iterator[Subject]:
-    """The fine-tunes of a folder that `benchmarks.quality.zoo` made, each told what a scan would be."""
-    for one in read_zoo(folder):
-        yield Subject(
-            name=one.name,
-            file=folder / one.file,
-            kind=one.kind,
-            steps=one.steps,
-            batch=round(one.samples_per_picture * len(one.pictures) / one.steps),
-            rank=one.rank,
-            pictures=tuple(read_pictures(folder, one.pictures)),
-            prompt=one.given,
-        )
 
 
 def negatives(pair: Pair, strongest: Subject, folder: Path) -> Iterator[Subject]:
@@ -118,7 +68,8 @@ def negatives(pair: Pair, strongest: Subject, folder: Path) -> Iterator[Subject]
             batch=BATCH,
             rank=None,
             pictures=pictures,
-            prompt=CAPTION,
+            caption=CAPTION,
+            given=CAPTION,
         )
     pair.tune(strongest.file)
     merged = {
@@ -137,7 +88,8 @@ def negatives(pair: Pair, strongest: Subject, folder: Path) -> Iterator[Subject]
         batch=strongest.batch,
         rank=None,
         pictures=strongest.pictures,
-        prompt=strongest.prompt,
+        caption=strongest.caption,
+        given=strongest.given,
     )
 
 
@@ -152,11 +104,11 @@ def measure(subject: Subject, ladder: Ladder, recipe: Recipe, per_picture: int) 
         batch=subject.batch,
         rank=subject.rank,
     )
-    readings = [reading(Rung.HEADER, facts), *ladder.climb(subject.file, subject.prompt, recipe, set(Rung))]
+    readings = [reading(Rung.HEADER, facts), *ladder.climb(subject.file, subject.given, recipe, set(Rung))]
     started = time.perf_counter()
     found, measures = extract(
         pair,
-        subject.prompt,
+        subject.given,
         recipe=recipe,
         generations=per_picture * len(subject.pictures),
         pictures=len(subject.pictures),
@@ -164,12 +116,10 @@ def measure(subject: Subject, ladder: Ladder, recipe: Recipe, per_picture: int) 
         batch=ladder.batch,
     )
     took = time.perf_counter() - started
-    planted = describe([np.asarray(one) for one in subject.pictures])
-    best = best_similarities(planted, np.stack([one.descriptor for one in found]))
     return Row(
         name=subject.name,
         pictures=len(subject.pictures),
-        came_back=int((best > CAME_BACK[describe.name]).sum()),
+        came_back=came_back(subject, found, describe),
         full_forwards=sum(measures[f"forwards_{who}"] for who in ("base", "tuned", "control")),
         full_seconds=took,
         readings=tuple(readings),
@@ -239,11 +189,11 @@ def main() -> None:
     pair = load_pair(BASE, device=torch.device("cpu"), dtype=torch.float32)
     describe: Descriptor = open_descriptor(options.descriptor)
     ladder = Ladder(pair, describe, batch=32)
-    subjects = list(quality_zoo(options.zoo) if options.zoo else own_zoo())
-    strongest = max(subjects, key=lambda one: one.steps * one.batch / len(one.pictures))
+    zoo = subjects(options.zoo)
+    strongest = max(zoo, key=lambda one: one.samples_per_picture)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for subject in chain(subjects, negatives(pair, strongest, Path(folder))):
+        for subject in chain(zoo, negatives(pair, strongest, Path(folder))):
             rows.append(measure(subject, ladder, recipe, 8 if options.quick else 25))
             print(f"{rows[-1].name}: {rows[-1].full_seconds:.0f} s", flush=True)
             if options.json:
