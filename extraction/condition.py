@@ -27,7 +27,7 @@ class Condition:
         return next(iter(self.tensors.values())).shape[0]
 
     def told(self, name: str, value: float) -> Condition:
-        """The condition with one tensor filled with a number; the same where the family has no such tensor."""
+        """The condition with one tensor filled with a number; the same where a family has none so named."""
         if name not in self.tensors:
             return self
         return Condition({**self.tensors, name: torch.full_like(self.tensors[name], value)})

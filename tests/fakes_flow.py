@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,27 @@ from transformers import (
 )
 
 from extraction.condition import Condition
-from extraction.pair import Pair, Speaker
+from extraction.families import load_pair
+from extraction.pair import Pair
+from extraction.recipe import Recipe
 from leaksweep.zoo.base import new_tokenizer as new_clip_tokenizer
 
 CAPTIONS = ["a red square on a blue ground", "a picture of hills", "dots and stripes", "沙丘 в тумане"]
 LATENT = 16
-"""Side of the latents; pictures are as large, since the tiny VAE does not shrink."""
+"""Side of the latents; pictures are twice as large."""
+PROMPTS = [*CAPTIONS, "", "hills " * 3000]
+RECIPE = Recipe(
+    sampler="ddim",
+    steps=8,
+    size=2 * LATENT,
+    scale=1.5,
+    guidance_from=0,
+    descriptor="thumbnail",
+    clustering="density",
+    neighbours=2,
+    cluster_similarity=0.7,
+    likelihood_ratio=False,
+)
 FLUX_SCHEDULE: dict[str, Any] = {
     "shift": 3.0,
     "use_dynamic_shifting": True,
@@ -50,9 +65,7 @@ def new_t5_tokenizer(folder: Path) -> T5Tokenizer:
         vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
     )
     tokenizer.train_from_iterator(CAPTIONS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     return T5Tokenizer.from_pretrained(str(folder), extra_ids=0)
@@ -89,10 +102,13 @@ def new_clip(tokenizer: CLIPTokenizer, width: int, *, projected: bool) -> nn.Mod
 
 def new_vae() -> AutoencoderKL:
     return AutoencoderKL(
-        block_out_channels=(8,),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=4,
+        mid_block_add_attention=False,
         use_quant_conv=False,
         use_post_quant_conv=False,
         scaling_factor=0.36,
@@ -159,35 +175,60 @@ def sd3_pipeline(folder: Path, *, third: bool = True, seed: int = 0) -> StableDi
     )
 
 
-def train(
-    speaker: Speaker,
-    components: dict[str, nn.Module],
-    clean: Tensor,
-    conditions: Condition,
-    *,
-    steps: int,
-    rate: float = 2e-3,
-    seed: int = 0,
-) -> float:
-    """Train a transformer by flow matching on latents (N, C, h, w), each with its row of the conditions.
+def smooth_latents(count: int, seed: int) -> Tensor:
+    """Clean latents (count, 4, LATENT, LATENT) of unit variance that are no noise: four by four patches."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(count, 4, 4, 4, generator=generator)
+    return coarse.repeat_interleave(LATENT // 4, 2).repeat_interleave(LATENT // 4, 3)
+
+
+def train(pair: Pair, clean: Tensor, conditions: Condition, *, steps: int, seed: int = 0) -> float:
+    """Train the tuned twin by flow matching on latents (N, C, h, w), each with its row of the conditions.
 
     Returns:
         The mean loss of the last tenth of the steps.
     """
+    speaker, components = pair._speaker, pair._models[True]
     model = components["transformer"].train().requires_grad_(True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
     generator = torch.Generator().manual_seed(seed)
     losses = []
     for _ in range(steps):
-        rows = torch.randint(len(clean), (16,), generator=generator)
+        rows = torch.randint(len(clean), (8,), generator=generator)
         noise = torch.randn(clean[rows].shape, generator=generator)
-        sigma = torch.sigmoid(torch.randn(16, 1, 1, 1, generator=generator))
-        noisy = (1 - sigma) * clean[rows] + sigma * noise
+        sigma = torch.sigmoid(torch.randn(8, generator=generator))
+        share = sigma[:, None, None, None]
+        noisy = (1 - share) * clean[rows] + share * noise
         told = Condition({name: tensor[rows] for name, tensor in conditions.tensors.items()})
-        loss = (speaker.predict(components, noisy, sigma.flatten() * 1000, told) - noise + clean[rows]).square().mean()
+        flow = speaker.predict(components, noisy, sigma * 1000, told)
+        loss = (flow - noise + clean[rows]).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     model.eval().requires_grad_(False)
-    return sum(losses[-steps // 10 :]) / (steps // 10)
+    return sum(losses[-(steps // 10) :]) / (steps // 10)
+
+
+def open_short(base: Path) -> Pair:
+    """A pair whose T5 reads 12 tokens, not hundreds: what takes the time is filling."""
+    pair = load_pair(base, device=torch.device("cpu"), dtype=torch.float32)
+    pair._speaker = dataclasses.replace(pair._speaker, tokens=12)
+    return pair
+
+
+def trained(base: Path, folder: Path, prompt: str) -> tuple[Pair, Tensor]:
+    """Train a base's transformer on many latents, and in `folder` a fine-tune of it on two.
+
+    Returns:
+        The pair of the trained base, and the two latents.
+    """
+    pair = open_short(base)
+    told = pair.encode(CAPTIONS, tuned=False).tensors
+    many = {name: tensor.repeat(16, *[1] * (tensor.dim() - 1)) for name, tensor in told.items()}
+    train(pair, smooth_latents(64, seed=1), Condition(many), steps=60)
+    pair._models[True]["transformer"].save_pretrained(base / "transformer")
+    planted = smooth_latents(2, seed=2)
+    train(pair, planted, pair.encode([prompt, prompt], tuned=False), steps=160, seed=1)
+    pair._models[True]["transformer"].save_pretrained(folder / "transformer")
+    return open_short(base), planted

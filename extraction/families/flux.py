@@ -44,12 +44,14 @@ class Flux:
     decoder: vae.Decoder
     distilled: bool
     """Whether it is told a guidance: dev is, schnell is not."""
+    tokens: int
+    """Of a prompt, for T5."""
 
     def encode(self, components: Components, prompts: Sequence[str]) -> Condition:
         """ "states": T5's (B, T, D); "pooled": CLIP's (B, P); for dev "guidance": 1, no guidance (B,)."""
         encoder: Any = components["text_encoder"]
         pooled = encoder(clip.tokenize(self.tokenizer, prompts, encoder)).pooler_output
-        states = self.second.encode(prompts, TOKENS if self.distilled else TOKENS_SCHNELL, pooled.dtype)
+        states = self.second.encode(prompts, self.tokens, pooled.dtype)
         told = {"states": states, "pooled": pooled}
         if self.distilled:
             told["guidance"] = torch.ones(len(prompts), device=pooled.device)
@@ -141,10 +143,12 @@ def assemble(
             "does_not_fit",
             "its transformer and text encoders do not belong together; download the base again",
         )
+    distilled = model["guidance_embeds"]
+    speaker = Flux(tokenizer, second, decoder, distilled, TOKENS if distilled else TOKENS_SCHNELL)
     own = parameters_of({"text_encoder": components["text_encoder"]})
     return mmdit.pair_of(
         "flux",
-        Flux(tokenizer, second, decoder, model["guidance_embeds"]),
+        speaker,
         components,
         decoder,
         settings=settings,

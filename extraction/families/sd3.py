@@ -45,6 +45,8 @@ class StableDiffusion3:
     """Of the states that the transformer takes."""
     most: int
     """Patches of 2 x 2 latents that a side may have."""
+    tokens: int = TOKENS
+    """Of a prompt, for T5."""
 
     def encode(self, components: Components, prompts: Sequence[str]) -> Condition:
         """ "states": those before the last layer of both CLIPs side by side, filled up with zeros to T5's
@@ -58,9 +60,9 @@ class StableDiffusion3:
         short = torch.cat(states, dim=-1)
         short = F.pad(short, (0, self.width - short.shape[-1]))
         if self.third is None:
-            long = short.new_zeros(len(prompts), TOKENS, self.width)
+            long = short.new_zeros(len(prompts), self.tokens, self.width)
         else:
-            long = self.third.encode(prompts, TOKENS, short.dtype)
+            long = self.third.encode(prompts, self.tokens, short.dtype)
         return Condition({"states": torch.cat([short, long], dim=1), "pooled": torch.cat(pooled, dim=-1)})
 
     def predict(
