@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +12,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from extraction import prediction_type
 from extraction.compiled import Compiled, Mode
 from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.fine_tune import FineTune, open_fine_tune
 from extraction.original import Original
+from extraction.sampling import initial_noise
 from extraction.weights import shorten
 
 Components = Mapping[str, nn.Module]
@@ -153,10 +155,22 @@ class Pair:
         self.reset()
         fine_tune = open_fine_tune(path, self.original)
         try:
-            return self._take(fine_tune, shorten(path.name))
+            change = self._take(fine_tune, shorten(path.name))
+            if change.kind == "full" and self.prediction_type != "flow":
+                tuned, base = self._slope(tuned=True), self._slope(tuned=False)
+                if note := prediction_type.check(tuned, base, self.prediction_type):
+                    change = replace(change, notes=(*change.notes, note))
+            return change
         except LoadError:
             self.reset()
             raise
+
+    def _slope(self, *, tuned: bool) -> float:
+        """Of a model's answer to pure noise, which shows what it predicts."""
+        noise = initial_noise((0, 1), self.latent_shape, self.device, self.dtype)
+        last = torch.tensor(self.scheduler_config.get("num_train_timesteps", 1000) - 1, device=self.device)
+        condition = self.encode([""], tuned=tuned).expand(len(noise))
+        return prediction_type.slope(self.predict(noise, last, condition, tuned=tuned), noise)
 
     def _take(self, fine_tune: FineTune, title: str) -> Change:
         square, changed = 0.0, 0

@@ -83,13 +83,7 @@ def build(
         LoadError: "missing_base" without weights, "does_not_fit" when they do not fit the config,
             "unsupported_family" for a config that cannot be built, "not_finite".
     """
-    try:
-        with torch.device("meta"):
-            module = make()
-    except CONSTRUCTION_ERRORS as error:
-        raise LoadError(
-            "unsupported_family", f"{shorten(folder.name)}/config.json cannot be built: {shorten(error)}"
-        ) from error
+    module = make_on_meta(make, folder.name)
     tensors = _open(folder)
     renamed = {rename(name): (name, weights) for name, weights in tensors.items()}
     parameters = {rename(name): parameter for name, parameter in module.named_parameters()}
@@ -107,6 +101,40 @@ def build(
                 f"{shorten(folder.name)}: tensor '{shorten(name)}' has the shape {weights.shape(name)} "
                 f"where the base's config needs {tuple(parameter.shape)}",
             )
+    give_memory(module, device=device, dtype=dtype, buffers=buffers)
+    for own, parameter in module.named_parameters():
+        name, weights = renamed[rename(own)]
+        parameter.copy_(weights[name])
+        check_finite(name, parameter)
+    return module
+
+
+def make_on_meta(make: Callable[[], Module], name: str) -> Module:
+    """Make a module whose tensors have shapes and no memory.
+
+    Args:
+        name: of the component, for the message.
+
+    Raises:
+        LoadError: "unsupported_family" for a config that cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except CONSTRUCTION_ERRORS as error:
+        raise LoadError(
+            "unsupported_family", f"{shorten(name)}/config.json cannot be built: {shorten(error)}"
+        ) from error
+
+
+def give_memory(
+    module: nn.Module,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    buffers: Mapping[str, Tensor] = MappingProxyType({}),
+) -> None:
+    """Give a module from `make_on_meta` memory: its buffers their values, its parameters none yet."""
     # Not the library's own `to`, which warns of layers kept in fp32 even where there are none. Convolutions
     # are faster with channels last, on CPUs as on tensor cores; only weights of four dimensions have them.
     nn.Module.to(module, dtype)
@@ -115,11 +143,6 @@ def build(
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     module.to_empty(device=device).requires_grad_(False).eval()
     _fill_buffers(module, buffers)
-    for own, parameter in module.named_parameters():
-        name, weights = renamed[rename(own)]
-        parameter.copy_(weights[name])
-        check_finite(name, parameter)
-    return module
 
 
 def _open(folder: Path) -> Mapping[str, Any]:
