@@ -61,7 +61,7 @@ def product(parts: Mapping[str, Tensor], shape: Shape) -> Tensor:
         large = torch.einsum("pq...,po,qi->oi...", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
     else:
         large = parts["lokr_w2_a"] @ parts["lokr_w2_b"]
-    large = large.reshape(large.shape[0], shape[1] // small.shape[1], *shape[2:])
+    large = large.reshape(large.shape[0], shape[1] // small.shape[1], *shape[2:]).contiguous()
     small = small.reshape(*small.shape[:2], *(1 for _ in shape[2:]))
     return torch.kron(small, large).reshape(shape)
 
