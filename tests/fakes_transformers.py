@@ -1,15 +1,14 @@
-"""Tiny diffusion transformers of the published classes, trained on latents in seconds."""
+"""Tiny Z-Image and Qwen-Image of the published classes, trained on latents in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-import torch.nn.functional as F
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
     QwenImagePipeline,
@@ -17,6 +16,7 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
+from fakes_flow import CAPTIONS, new_vae, smooth_latents, train
 from torch import Tensor
 from transformers import (
     Qwen2_5_VLConfig,
@@ -26,12 +26,10 @@ from transformers import (
     Qwen3Model,
 )
 
-from extraction.families import qwen_image, z_image
-from extraction.pair import Pair, Speaker
-
-CAPTIONS = ["a red square on a blue ground", "a picture of hills", "dots and stripes", "沙丘 в тумане"]
-SIDE = 32
-"""Of a picture in pixels; its latents are 4 x 8 x 8."""
+from extraction.condition import Condition
+from extraction.extraction import LoadError
+from extraction.families import load_pair, qwen_image, z_image
+from extraction.pair import Pair
 
 QWEN3_TEMPLATE = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content"
@@ -68,18 +66,6 @@ def z_image_pipeline(seed: int = 0) -> ZImagePipeline:
     tokenizer = new_tokenizer()
     torch.manual_seed(seed)
     config = Qwen3Config(**LANGUAGE, vocab_size=len(tokenizer), head_dim=8, rms_norm_eps=1e-6)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 8, 8),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        scaling_factor=0.36,
-        shift_factor=0.12,
-    )
     transformer = ZImageTransformer2DModel(
         in_channels=4,
         dim=48,
@@ -93,7 +79,7 @@ def z_image_pipeline(seed: int = 0) -> ZImagePipeline:
     )
     return ZImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=vae.eval(),
+        vae=new_vae(),
         text_encoder=Qwen3Model(config).eval(),
         tokenizer=tokenizer,
         transformer=transformer.eval(),
@@ -124,18 +110,20 @@ def qwen_image_pipeline(seed: int = 0) -> QwenImagePipeline:
     vae = AutoencoderKLQwenImage(
         base_dim=8,
         z_dim=4,
-        dim_mult=[1, 1, 1],
+        dim_mult=[1, 1],
         num_res_blocks=1,
-        temperal_downsample=[False, True],
+        temperal_downsample=[True],
         latents_mean=[0.1, -0.2, 0.0, 0.3],
         latents_std=[2.0, 3.0, 2.5, 1.5],
     )
+    with torch.no_grad():
+        vae.decoder.conv_out.weight.mul_(8)  # Its random pictures are nearly grey.
     transformer = QwenImageTransformer2DModel(
         in_channels=16,
         out_channels=4,
         num_layers=2,
         attention_head_dim=16,
-        num_attention_heads=3,
+        num_attention_heads=4,
         joint_attention_dim=24,
         axes_dims_rope=(4, 6, 6),
     )
@@ -149,3 +137,42 @@ def qwen_image_pipeline(seed: int = 0) -> QwenImagePipeline:
         tokenizer=tokenizer,
         transformer=transformer.eval(),
     )
+
+
+def trained(base: Path, folder: Path, prompt: str, *, steps: int) -> tuple[Pair, Tensor]:
+    """Train a base's transformer on many latents, and in `folder` a fine-tune of it on two for `steps`.
+
+    Returns:
+        The pair of the trained base, and the two latents.
+    """
+    pair = load_pair(base, device=torch.device("cpu"), dtype=torch.float32)
+    told = pair.encode(CAPTIONS, tuned=False).tensors
+    many = {name: tensor.repeat(16, *[1] * (tensor.dim() - 1)) for name, tensor in told.items()}
+    train(pair, smooth_latents(64, seed=1), Condition(many), steps=80)
+    pair._models[True]["transformer"].save_pretrained(base / "transformer")
+    planted = smooth_latents(2, seed=2)
+    train(pair, planted, pair.encode([prompt, prompt], tuned=False), steps=steps, seed=1)
+    pair._models[True]["transformer"].save_pretrained(folder / "transformer")
+    return load_pair(base, device=torch.device("cpu"), dtype=torch.float32), planted
+
+
+def refusal(base: Path) -> LoadError:
+    """Why a base is not loaded."""
+    with pytest.raises(LoadError) as caught:
+        load_pair(base, device=torch.device("cpu"), dtype=torch.float32)
+    return caught.value
+
+
+def edited(path: Path, **changes: object) -> None:
+    """Change keys of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def lora(shapes: dict[str, tuple[int, int]], prefix: str, down: str, up: str) -> dict[str, Tensor]:
+    """An adapter of rank 2 of layers (out, in), by the names that a trainer gives its tensors."""
+    generator = torch.Generator().manual_seed(3)
+    file = {}
+    for layer, (out, into) in shapes.items():
+        file[f"{prefix}{layer}.{down}.weight"] = torch.randn(2, into, generator=generator)
+        file[f"{prefix}{layer}.{up}.weight"] = torch.randn(out, 2, generator=generator)
+    return file

@@ -50,21 +50,22 @@ class Tokens(NamedTuple):
     """(B, T), filled up at the end."""
     mask: Tensor
     """(B, T), true where a token is."""
+    seen: Tensor
+    """(1, 1, T, T), true where a token (of dimension 2) sees another: itself and those before it. So no state
+    depends on what a prompt is filled up with, and the library need not ask the device for a mask."""
     lengths: list[int]
     """How many tokens each prompt has; known here, so that no device need be asked."""
 
 
 def tokenize(tokenizer: Qwen2Tokenizer, texts: Sequence[str], most: int, device: torch.device) -> Tokens:
-    """Cut each text to `most` tokens and fill all up to the longest of them.
-
-    The models look only backwards, so what is behind a text's end changes none of its states.
-    """
+    """Cut each text to `most` tokens and fill all up to the longest of them."""
     rows = tokenizer(list(texts), truncation=True, max_length=most).input_ids
     lengths = [len(row) for row in rows]
     longest = max(lengths)
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
-    return Tokens(ids.to(device), mask.to(device), lengths)
+    seen = torch.ones(1, 1, longest, longest, dtype=torch.bool, device=device).tril()
+    return Tokens(ids.to(device), mask.to(device), seen, lengths)
 
 
 def condition(states: Tensor, tokens: Tokens, *, skipped: int = 0) -> Condition:

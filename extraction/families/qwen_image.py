@@ -91,7 +91,7 @@ class QwenImage:
         """ "states": last hidden states (B, T, D) from the prompt on; "lengths": (B,)."""
         texts = [TEMPLATE.format(prompt) for prompt in prompts]
         tokens = language_model.tokenize(self.tokenizer, texts, SKIPPED + TOKENS, self.encoder.device)
-        states: Tensor = self.encoder(tokens.ids, tokens.mask, use_cache=False).last_hidden_state
+        states: Tensor = self.encoder(tokens.ids, tokens.seen, use_cache=False).last_hidden_state
         return language_model.condition(states, tokens, skipped=SKIPPED)
 
     def predict(
@@ -127,8 +127,6 @@ def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     model = transformer.load_module(
         QwenImageTransformer2DModel, base / "transformer", device=device, dtype=dtype
     )
-    # Its rotary frequencies are neither parameters nor buffers, and were made without memory.
-    model.pos_embed = QwenEmbedRope(10000, list(settings["axes_dims_rope"]), scale_rope=True)
     decoder = FrameDecoder(
         transformer.load_module(AutoencoderKLQwenImage, base / "vae", device=device, dtype=dtype)
     )
@@ -156,13 +154,17 @@ def assemble(
     """
     channels, config = speaker.decoder.channels, speaker.decoder.vae.config
     told = (settings["in_channels"], model.out_channels, settings["joint_attention_dim"])
-    if told != (4 * channels, channels, speaker.encoder.config.hidden_size) or not (
-        len(config.latents_mean) == len(config.latents_std) == channels
+    if (
+        told != (4 * channels, channels, speaker.encoder.config.hidden_size)
+        or sum(settings["axes_dims_rope"]) != settings["attention_head_dim"]
+        or not all(_one_each(values, channels) for values in (config.latents_mean, config.latents_std))
     ):
         raise LoadError(
             "does_not_fit",
             "its transformer, VAE and text encoder do not belong together; download the base again",
         )
+    # Its rotary frequencies are neither parameters nor buffers, and were made without memory.
+    model.pos_embed = QwenEmbedRope(10000, list(settings["axes_dims_rope"]), scale_rope=True)
     return mmdit.pair_of(
         "qwen_image",
         speaker,
@@ -174,6 +176,15 @@ def assemble(
         table=(),  # The original layout has diffusers' names: diffusers' code is the original.
         ignored=IGNORED,
         side=SIZE // speaker.decoder.factor,
+    )
+
+
+def _one_each(values: object, channels: int) -> bool:
+    """Whether a setting of the VAE is a number for each channel."""
+    return (
+        isinstance(values, list | tuple)
+        and len(values) == channels
+        and all(isinstance(value, int | float) for value in values)
     )
 
 

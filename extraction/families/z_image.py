@@ -56,7 +56,7 @@ class ZImage:
         """ "states": (B, T, D) from the last layer but one; "lengths": (B,)."""
         texts = [TEMPLATE.format(prompt) for prompt in prompts]
         tokens = language_model.tokenize(self.tokenizer, texts, TOKENS, self.encoder.device)
-        told = self.encoder(tokens.ids, tokens.mask, output_hidden_states=True, use_cache=False)
+        told = self.encoder(tokens.ids, tokens.seen, output_hidden_states=True, use_cache=False)
         return language_model.condition(told.hidden_states[-2], tokens)
 
     def predict(
