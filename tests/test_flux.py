@@ -19,7 +19,7 @@ from extraction.condition import Condition
 from extraction.descriptors import Thumbnail
 from extraction.extract import extract
 from extraction.extraction import ExtractionError, LoadError
-from extraction.families import clip, flux, load_pair, t5, vae
+from extraction.families import clip, flux, load_pair, t5, transformer, vae
 from extraction.generate import Generator
 from extraction.metrics import best_similarities
 from extraction.pair import Pair
@@ -76,7 +76,7 @@ def test_draws_the_pipelines_pictures(kind, dev, base, tmp_path):
         num_inference_steps=3,
         height=2 * LATENT,
         width=2 * LATENT,
-        latents=flux.pack(NOISE),
+        latents=transformer.pack(NOISE),
         max_sequence_length=512 if kind == "dev" else 256,
         output_type="np",
     ).images
@@ -94,10 +94,10 @@ def test_draws_the_pipelines_pictures(kind, dev, base, tmp_path):
 
 def test_packing_goes_there_and_back():
     latents = torch.arange(2 * 4 * 6 * 8.0).reshape(2, 4, 6, 8)
-    packed = flux.pack(latents)
+    packed = transformer.pack(latents)
     assert packed.shape == (2, 12, 16)
     assert torch.equal(packed[0, 5], latents[0, :, 2:4, 2:4].flatten())
-    assert torch.equal(flux.unpack(packed, 3), latents)
+    assert torch.equal(transformer.unpack(packed, 3), latents)
 
 
 def test_the_recipe_tells_base_and_tuned_model_their_guidance(pair, monkeypatch):
@@ -350,4 +350,4 @@ def test_t5_stays_in_the_range_of_bfloat16(base, dtype, second):
     pair = load_pair(base, device=CPU, dtype=getattr(torch, dtype))
     assert pair._speaker.second.encoder.dtype == getattr(torch, second)
     pictures = next(Generator(pair, RECIPE, CAPTIONS[0]).pictures([0], 1))
-    assert pictures[-1].shape == (1, 2 * LATENT, 2 * LATENT, 3)
+    assert pictures.shape == (1, 2 * LATENT, 2 * LATENT, 3)
