@@ -90,7 +90,7 @@ def test_config_show_reads_as_settings(call: Call, capsys: pytest.CaptureFixture
 
     assert call("config", "show") == 0
     read = tomllib.loads(capsys.readouterr().out)
-    assert read["recipe"]["sampler"] == "ddim"
+    assert read["recipe"]["sampler"] == "dpmpp_2m"
 
 
 def test_config_init_writes_once(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from extraction.generate import Forwards
 from extraction.likelihood import log_likelihood_ratio
 from extraction.noise_schedule import noise_level
-from leaksweep.zoo.catalogue import CAPTION, ZOO, picture
+from leaksweep.zoo.base import encode_pictures
+from leaksweep.zoo.catalogue import BASE, CAPTION, ZOO, picture
 
 TUNES = {tune.name: tune for tune in ZOO}
 
@@ -62,12 +64,11 @@ def test_training_pictures_score_above_others(zoo_pair):
     zoo_pair.tune(TUNES["lora-over"].weights)
     own = TUNES["lora-over"].pictures
     others = next(tune.pictures for tune in ZOO if tune.name == "full-clean")
-    vae = zoo_pair._speaker.vae  # the only way from pictures to latents; the method never needs it
+    vae = AutoencoderKL.from_pretrained(BASE / "vae", local_files_only=True)
 
     def score(names):
         pixels = torch.from_numpy(np.stack([np.asarray(picture(name)) for name in names])).permute(0, 3, 1, 2)
-        with torch.no_grad():
-            latents = vae.encode(pixels.float() / 127.5 - 1).latent_dist.mean * vae.config.scaling_factor
+        latents = encode_pictures(vae, pixels)
         return log_likelihood_ratio(zoo_pair, latents, CAPTION, batch=4, forwards=Forwards())
 
     assert score(own).min() > 0 > score(others).max()
