@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from extraction import prediction_type
+from extraction.adapters import Adapter, Word
 from extraction.compiled import Compiled, Mode
 from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.fine_tune import FineTune, open_fine_tune
 from extraction.original import Original
 from extraction.sampling import initial_noise
+from extraction.vocabulary import teach
 from extraction.weights import shorten
 
 Components = Mapping[str, nn.Module]
@@ -30,15 +32,17 @@ class Change:
     """What a fine-tune did to the base."""
 
     kind: str
-    """ "lora" or "full"."""
+    """ "full", or what kind of adapter; see `extraction.adapters.Adapter`."""
     layout: str
-    """ "kohya", "diffusers", "peft", "file" or "folder"."""
+    """ "file" or "folder", or whose names an adapter has."""
     relative_change: float
-    """Norm of the difference over the norm of the base, over all parameters; above 0."""
+    """Norm of the difference over the norm of the base, over all parameters; above 0 but for words alone."""
     tensors: int
     """How many of them differ."""
     notes: tuple[str, ...] = ()
     """What of the files had no say, such as a VAE."""
+    words: tuple[str, ...] = ()
+    """Words that it taught the text encoders; a prompt without them does not ask for it."""
 
 
 class Speaker(Protocol):
@@ -86,6 +90,7 @@ class Pair:
         self.tuned_parameters = parameters_of(tuned)
         self._speaker = speaker
         self._models: tuple[Components, Components] = (base, tuned)
+        self._taught: set[str] = set()
         self._layout = _layout(self.base_parameters.values())
         self._compiled = Compiled()
 
@@ -140,6 +145,7 @@ class Pair:
         """Make the tuned twin the base again, in place."""
         for name, value in self.tuned_parameters.items():
             value.copy_(self.base_parameters[name])
+        self._teach(())
 
     @torch.no_grad()
     def tune(self, path: Path) -> Change:
@@ -185,14 +191,29 @@ class Pair:
             if not torch.equal(target, stored):
                 changed += 1
                 square += _square(target.float() - stored.float())
-        if not changed:
+        words = fine_tune.words if isinstance(fine_tune, Adapter) else ()
+        self._teach(words)
+        if not changed and not words:
             raise LoadError(
                 "same_as_base",
                 f"{title}: every tensor equals the base's in {self.dtype}; nothing can be extracted from it",
             )
         return Change(
-            fine_tune.kind, fine_tune.layout, math.sqrt(square) / self._norm, changed, fine_tune.notes
+            fine_tune.kind,
+            fine_tune.layout,
+            math.sqrt(square) / self._norm,
+            changed,
+            fine_tune.notes,
+            tuple(word.text for word in words),
         )
+
+    def _teach(self, words: Sequence[Word]) -> None:
+        """Put words beside the tuned text encoders' vocabularies, in place of those of another fine-tune."""
+        taught = {name for word in words for name in word.vectors}
+        for name in taught | self._taught:
+            own = {word.text: word.vectors[name] for word in words if name in word.vectors}
+            teach(self._models[True][name], own)
+        self._taught = taught
 
 
 def parameters_of(components: Components) -> dict[str, Tensor]:

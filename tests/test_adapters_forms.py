@@ -149,6 +149,7 @@ def test_pefts_own_merge(tmp_path, name):
     tensors = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     fields = {key: value for key, value in config.to_dict().items() if not isinstance(value, set)}
     fields["peft_type"] = fields["peft_type"].value
+    reference = base_of(wrapped.merge_and_unload())
     for prefix in ("", "unet."):
         header = {f"{prefix}{key}": value for key, value in fields.items()}
         adapter, values = merged(
@@ -157,8 +158,6 @@ def test_pefts_own_merge(tmp_path, name):
             tensors,
             {"lora_adapter_metadata": json.dumps(header, default=str)},
         )
-        theirs = wrapped.merge_and_unload() if prefix == "" else theirs
-        reference = base_of(theirs)
         assert len(values) == (6 if name == "biased" else 3)
         for key, value in values.items():
             assert_same(value, reference[key], base_of(model)[key])

@@ -12,6 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from extraction.extraction import LoadError
 from extraction.families.build import build
+from extraction.vocabulary import Vocabulary
 from extraction.weights import shorten
 
 DEFAULTS = {
@@ -94,6 +95,8 @@ def tokenize(
 ) -> Tensor:
     """Token ids (B, T), padded and cut to the length that encoder and tokenizer agree on."""
     length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+    if isinstance(vocabulary := encoder.get_input_embeddings(), Vocabulary):
+        return vocabulary.tokenize(tokenizer, prompts, length).to(encoder.device)
     ids: Tensor = tokenizer(
         list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     ).input_ids
