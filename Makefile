@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/leaksweep demo
 
 test: $(STAMP)
-	timeout 900 $(BIN)/pytest --cov --cov-report=term -q
+	timeout 1500 $(BIN)/pytest --cov --cov-report=term -q
 
 check: $(STAMP)
 	$(BIN)/ruff format --check $(CODE)
