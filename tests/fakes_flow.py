@@ -229,6 +229,6 @@ def trained(base: Path, folder: Path, prompt: str) -> tuple[Pair, Tensor]:
     train(pair, smooth_latents(64, seed=1), Condition(many), steps=60)
     pair._models[True]["transformer"].save_pretrained(base / "transformer")
     planted = smooth_latents(2, seed=2)
-    train(pair, planted, pair.encode([prompt, prompt], tuned=False), steps=160, seed=1)
+    train(pair, planted, pair.encode([prompt, prompt], tuned=False), steps=260, seed=1)
     pair._models[True]["transformer"].save_pretrained(folder / "transformer")
     return open_short(base), planted

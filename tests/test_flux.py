@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
-from diffusers.loaders.single_file_utils import convert_flux_transformer_checkpoint_to_diffusers
+from diffusers import FluxPipeline, FluxTransformer2DModel
 from fakes_flow import CAPTIONS, LATENT, PROMPTS, RECIPE, flux_pipeline, sd3_pipeline, trained
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,7 +18,7 @@ from extraction.condition import Condition
 from extraction.descriptors import Thumbnail
 from extraction.extract import extract
 from extraction.extraction import ExtractionError, LoadError
-from extraction.families import clip, flux, load_pair, t5, transformer, vae
+from extraction.families import load_pair, transformer
 from extraction.generate import Generator
 from extraction.metrics import best_similarities
 from extraction.pair import Pair
@@ -134,89 +133,8 @@ def test_planted_pictures_come_back(dev, tmp_path):
     pictures = Thumbnail()(pair.decode(planted).permute(0, 2, 3, 1).numpy())
     best = best_similarities(pictures, np.stack([one.descriptor for one in found]))
     controls = best_similarities(pictures, np.stack([one.control_descriptor for one in found]))
-    assert best.min() > 0.8
+    assert best.min() > 0.75
     assert controls.max() < 0.6
-
-
-FULL = {
-    "guidance_embeds": True,
-    "num_layers": 2,  # 19 of the same, as 38 of the single blocks.
-    "num_single_layers": 2,
-}
-"""black-forest-labs/FLUX.1-dev, but for the number of layers; the rest is the class's default."""
-
-T5_XXL = {
-    **t5.DEFAULTS,
-    "d_model": 4096,
-    "d_ff": 10240,
-    "num_heads": 64,
-    "num_layers": 24,
-    "feed_forward_proj": "gated-gelu",
-}
-CLIP_L = {**clip.DEFAULTS, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
-VAE = {
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (128, 256, 512, 512),
-    "layers_per_block": 2,
-    "latent_channels": 16,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-    "scaling_factor": 0.3611,
-    "shift_factor": 0.1159,
-}
-
-
-@pytest.fixture(scope="module")
-def full(dev: FluxPipeline) -> Pair:
-    """FLUX.1 dev at its published sizes, without numbers."""
-    with torch.device("meta"):
-        transformer = FluxTransformer2DModel(**FULL)
-        encoder = clip.make(CLIP_L)
-        second = t5.make(T5_XXL)
-        decoder = vae.Decoder(AutoencoderKL(**VAE))
-    return flux.assemble(
-        {"transformer": transformer, "text_encoder": encoder},
-        dev.tokenizer,
-        t5.T5(second, dev.tokenizer_2),
-        decoder,
-        settings={
-            "transformer": flux.read_settings("transformer", dict(transformer.config)),
-            "text_encoder": CLIP_L,
-        },
-        scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"},
-    )
-
-
-def test_the_published_sizes_go_through(full):
-    assert (full.size, full.latent_shape) == (1024, (16, 128, 128))
-    condition = full.encode([""], tuned=False)
-    assert condition["states"].shape == (1, 512, 4096)
-    latents = torch.empty(1, *full.latent_shape, device="meta")
-    flow = full.predict(latents, torch.tensor(500.0, device="meta"), condition, tuned=True)
-    assert flow.shape == latents.shape
-    assert full._speaker.decode(flow).shape == (1, 3, 1024, 1024)
-
-
-def test_single_files_have_the_names_that_diffusers_converts(full):
-    """Rows of every tensor, numbered, land where an independent converter puts them."""
-    original, ours, theirs = full.original, {}, {}
-    rows: dict[str, int] = {}
-    for parameter, place in original.file_names.items():
-        if parameter.startswith("transformer."):
-            begin = rows.get(place, 0)
-            rows[place] = begin + original.shapes[parameter][0]
-            ours[parameter] = (place, begin, rows[place])
-    for number, (place, total) in enumerate(rows.items()):
-        theirs[place] = torch.arange(total)[:, None] + 100_000 * number
-    files = dict(theirs)
-    converted = convert_flux_transformer_checkpoint_to_diffusers(theirs)
-    assert {f"transformer.{name}" for name in converted} == ours.keys()
-    for parameter, (place, begin, end) in ours.items():
-        value = files[place][begin:end]
-        turn = original.turned.get(parameter)
-        expected = converted[parameter.removeprefix("transformer.")]
-        assert torch.equal(value if turn is None else turn(value), expected), parameter
 
 
 def write_original(pair: Pair, path: Path, *, prefix: str = "") -> dict[str, Tensor]:
@@ -263,6 +181,17 @@ def test_a_lora_on_stacked_layers_changes_each_of_them(pair, tmp_path):
     for layer, delta in deltas.items():
         name = f"{layer}.weight"
         torch.testing.assert_close(pair.tuned_parameters[name] - pair.base_parameters[name], delta)
+
+
+def test_a_lora_on_the_last_norm_has_its_halves_swapped(pair, tmp_path):
+    down, up = torch.randn(2, 64), torch.randn(128, 2)
+    stem = "lora_unet_final_layer_adaLN_modulation_1"
+    save_file({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}, tmp_path / "lora.safetensors")
+    assert pair.tune(tmp_path / "lora.safetensors").tensors == 1
+    name = "transformer.norm_out.linear.weight"
+    shift, scale = (up @ down).chunk(2)
+    change = pair.tuned_parameters[name] - pair.base_parameters[name]
+    torch.testing.assert_close(change, torch.cat([scale, shift]))
 
 
 def test_a_lora_of_sd3_does_not_fit(pair, tmp_path):
