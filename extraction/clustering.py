@@ -52,10 +52,10 @@ def modes(
     """Take the best generation, put aside all that look like it, and go on: density with exclusion.
 
     A generation's density is its mean similarity to its `neighbours` nearest. With `ratios` (see
-    `extraction.likelihood`), each over the highest of them is added at RATIO_WEIGHT: two measures
-    of different things that agree on memorised pictures, where each alone also likes something else (density a collapsed
-    sampler's flat pictures, the ratio a lone blend). Linkage that cuts a tree of clusters splits one
-    picture over several, which then fill the list; here a picture is taken once.
+    `extraction.likelihood`), each over the highest of them is added at RATIO_WEIGHT: two measures of
+    different things that agree on memorised pictures, where each alone also likes something else
+    (density a collapsed sampler's flat pictures, the ratio a lone blend). Linkage splits one picture
+    over several clusters, which then fill the list; here a picture is taken once.
 
     Args:
         radius: similarity from which on a generation belongs to a mode already taken.

@@ -167,9 +167,7 @@ class Worker:
             },
         )
 
-    def _try_extract(
-        self, pair: Pair, job: Job, progress: Progress | None
-    ) -> Found | None:
+    def _try_extract(self, pair: Pair, job: Job, progress: Progress | None) -> Found | None:
         """None when memory ran out and a smaller batch is left to try."""
 
         def ask(prompt: str, generations: int, progress: Progress) -> Found:

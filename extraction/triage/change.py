@@ -61,4 +61,3 @@ def _layers(pair: Pair, fine_tune: FineTune, subspaces: Subspaces) -> Iterator[L
             difference = (tuned.float() - base.float()).flatten(1)
             change, norm = largest(difference, CHANNELS), float(torch.linalg.matrix_norm(difference))
         yield layer_spectrum(name, change, norm, *subspaces(name))
-
