@@ -90,7 +90,8 @@ def is_tuned(pair: Pair, tuned: StableDiffusionPipeline) -> bool:
         reference = tuned.text_encoder(ids).last_hidden_state
         noise = tuned.unet(LATENTS, 7, reference.expand(3, -1, -1)).sample
     ours = pair.predict(LATENTS, torch.tensor(7), condition.expand(3), tuned=True)
-    return torch.allclose(condition["states"], reference, atol=1e-6) and torch.allclose(ours, noise, atol=1e-5)
+    same_states = torch.allclose(condition["states"], reference, atol=1e-6)
+    return same_states and torch.allclose(ours, noise, atol=1e-5)
 
 
 def pair_ids(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
@@ -296,7 +297,7 @@ def test_a_single_file_with_what_training_leaves_in_it(pair, tuned, tmp_path):
     }
     save_file({**load_file(tmp_path / "full.safetensors"), **extra}, tmp_path / "full.safetensors")
     change = pair.tune(tmp_path / "full.safetensors")
-    assert len(change.notes) == 2
+    assert len(change.notes) == 3  # The last one, of what the base predicts, because its weights are random.
     assert "text_encoder" in change.notes[1]
 
 
@@ -346,7 +347,7 @@ TEXT = "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight"
             torch.ones(4),
             "does_not_fit",
         ),
-        ("cond_stage_model.model.token_embedding.weight", torch.ones(4, 4), "unsupported_kind"),
+        ("cond_stage_model.model.token_embedding.weight", torch.ones(4, 4), "does_not_fit"),
     ],
 )
 def test_a_single_file_that_does_not_fit(pair, tuned, tmp_path, name, value, reason):
@@ -517,7 +518,7 @@ def test_a_base_of_pickles(own_base):
 @pytest.mark.parametrize(
     ("part", "changes", "reason"),
     [
-        ("model_index.json", {"_class_name": "FluxPipeline"}, "unsupported_family"),
+        ("model_index.json", {"_class_name": "KandinskyPipeline"}, "unsupported_family"),
         ("model_index.json", {"_class_name": ["os", "system"]}, "unsupported_family"),
         ("model_index.json", {"_class_name": None}, "unsupported_family"),
         ("unet/config.json", {"num_class_embeds": 10}, "unsupported_family"),

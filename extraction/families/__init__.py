@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from extraction.extraction import LoadError
-from extraction.families import flux, qwen_image, sd3, sdxl, stable_diffusion, z_image
+from extraction.families import flux, qwen_image, sd3, sdxl, single_base, stable_diffusion, z_image
+from extraction.families.published import PUBLISHED
 from extraction.folder import read_json
 from extraction.pair import Pair
 from extraction.weights import shorten
@@ -24,14 +25,17 @@ LOADERS = {
 
 
 def load_pair(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
-    """Load a base model's diffusers folder twice: the base, and the twin that fine-tunes are put into.
+    """Load a base model twice: the base, and the twin that fine-tunes are put into.
 
-    Only safetensors and configs inside the folder are read; nothing is fetched.
+    A base is a diffusers folder, or for Stable Diffusion and SDXL a single file with its tokenizers beside
+    it. Only safetensors and configs are read; nothing is fetched.
 
     Raises:
         LoadError: "missing_base" when the folder or a file of it is not there, "unsupported_family",
             "unsafe_file", "not_finite", "does_not_fit" when its files do not belong together.
     """
+    if base.is_file():
+        return single_base.load(base, PUBLISHED, device=device, dtype=dtype)
     index = base / "model_index.json"
     if not index.is_file():
         raise LoadError(

@@ -22,15 +22,14 @@ from transformers import CLIPTokenizer
 
 from extraction.condition import Condition
 from extraction.extraction import LoadError
-from extraction.families import clip, ldm, unet, vae
+from extraction.families import clip, ldm, parts, unet, vae
 from extraction.families.build import read_config
 from extraction.families.open_clip import open_clip_names, transpose
-from extraction.folder import read_json
 from extraction.pair import Components, Pair, parameters_of
 from extraction.weights import shorten
 
 ENCODERS = ("text_encoder", "text_encoder_2")
-COMPONENTS = ("unet", *ENCODERS, "vae")
+CONDITIONS = {"addition_embed_type": "text_time"}
 CLIP, OPEN_CLIP = "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
 """Where single files keep the two encoders."""
 
@@ -83,71 +82,41 @@ class StableDiffusionXL:
 
 def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """Load a StableDiffusionXLPipeline folder as a pair; see `extraction.families.load_pair`."""
-    unet.check_parts(base, COMPONENTS, ("tokenizer", "tokenizer_2"))
-    configs = {name: read_config(base / name) for name in COMPONENTS}
-    settings = {name: unet.read_settings(name, configs[name]) for name in ("unet", *ENCODERS)}
-    encoders = {
-        name: clip.load_encoder(
-            base / name,
-            settings[name],
-            configs[name].get("eos_token_id", clip.END),
-            device=device,
-            dtype=dtype,
-        )
-        for name in ENCODERS
-    }
-    model = unet.load(base / "unet", configs["unet"], device=device, dtype=dtype)
-    precise = vae.safe_dtype(configs["vae"], dtype)
-    decoder = vae.Decoder(vae.load(base / "vae", configs["vae"], device=device, dtype=precise))
-    tokenizers = (
-        clip.load_tokenizer(base / "tokenizer", encoders["text_encoder"]),
-        clip.load_tokenizer(base / "tokenizer_2", encoders["text_encoder_2"]),
-    )
-    return assemble(
-        {"unet": model, **encoders},
-        tokenizers,
-        decoder,
-        settings=settings,
-        scheduler=read_json(base / "scheduler" / "scheduler_config.json"),
-        zeros_for_empty=read_json(base / "model_index.json").get("force_zeros_for_empty_prompt", True)
-        is True,
-    )
+    unet.check_parts(base, ("vae",), ())
+    vae_dtype = vae.safe_dtype(read_config(base / "vae"), dtype)
+    return assemble(parts.load(base, ENCODERS, CONDITIONS, device=device, dtype=dtype, vae_dtype=vae_dtype))
 
 
-def assemble(
-    components: Components,
-    tokenizers: tuple[CLIPTokenizer, CLIPTokenizer],
-    decoder: vae.Decoder,
-    *,
-    settings: Mapping[str, Mapping[str, Any]],
-    scheduler: Mapping[str, Any],
-    zeros_for_empty: bool,
-) -> Pair:
-    """A pair of parts that are loaded; raises what `unet.pair_of` does.
+def assemble(own: parts.Parts) -> Pair:
+    """A pair of parts; raises what `unet.pair_of` does.
 
     Raises:
-        LoadError: "does_not_fit" when the UNet wants to be told more than the encoders give.
+        LoadError: "does_not_fit" when the UNet wants to be told other things than the encoders give.
     """
-    unet.check_conditions(settings["unet"], {"addition_embed_type": "text_time"})
-    _check_widths(settings)
-    names: dict[str, str] = {}
-    for encoder, spell, prefix in (
-        ("text_encoder", ldm.text_names, CLIP),
-        ("text_encoder_2", open_clip_names, OPEN_CLIP),
+    _check_widths(own.settings)
+    places: dict[str, str] = {}
+    for encoder, spell, prefix in zip(
+        ENCODERS, (ldm.text_names, open_clip_names), (CLIP, OPEN_CLIP), strict=True
     ):
-        own = [name.partition(".")[2] for name in parameters_of({encoder: components[encoder]})]
-        names |= {f"{encoder}.{name}": place for name, place in spell(own, prefix).items()}
-    model: Any = components["unet"]
+        names = [name.partition(".")[2] for name in parameters_of({encoder: own.components[encoder]})]
+        places |= {f"{encoder}.{name}": place for name, place in spell(names, prefix).items()}
+    model: Any = own.components["unet"]
     side = model.config.sample_size
-    size = side * decoder.factor if isinstance(side, int) else 0
+    first, second = own.tokenizers
+    speaker = StableDiffusionXL(
+        (first, second),
+        own.decoder,
+        side * own.decoder.factor if isinstance(side, int) else 0,
+        own.index.get("force_zeros_for_empty_prompt", True) is True,
+    )
     return unet.pair_of(
         "sdxl",
-        StableDiffusionXL(tokenizers, decoder, size, zeros_for_empty),
-        components,
-        decoder,
-        settings=settings,
-        scheduler=scheduler,
-        names=names,
+        speaker,
+        own.components,
+        own.decoder,
+        settings=own.settings,
+        scheduler=own.scheduler,
+        names=places,
         turned={"text_encoder_2.text_projection.weight": transpose},
         ignored=IGNORED,
     )
