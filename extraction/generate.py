@@ -51,7 +51,7 @@ class Generator:
     def generations(
         self, seeds: Sequence[int], batch: int, found: torch.Tensor | None = None
     ) -> Iterator[tuple[torch.Tensor, NDArray[np.uint8]]]:
-        """Yield latents (B, C, h, w) on the CPU and pictures (B, H, W, 3), in the seeds' order.
+        """Yield latents (B, C, h, w) and pictures (B, H, W, 3), in the seeds' order.
 
         Args:
             found: latents that the noise is steered away from (see `extraction.steering`).
@@ -73,7 +73,7 @@ class Generator:
             noise = steer_away(noise, found, self.recipe.steering)
         latents = sample(denoise, noise, self.pair.scheduler_config, self.recipe)
         pixels = np.ascontiguousarray(self.pair.decode(latents).permute(0, 2, 3, 1).numpy())
-        return latents.cpu(), pixels
+        return latents, pixels
 
     @torch.inference_mode()
     def _denoiser(self) -> Denoiser:

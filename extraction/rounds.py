@@ -106,7 +106,7 @@ def _extend(
     rows = [drawn.descriptors] if drawn else []
     before = len(pixels)
     for some, pictures in generator.generations(seeds, batch, found):
-        latents.append(some)
+        latents.append(some.cpu())
         pixels.extend(pictures)
         rows.append(describe(pictures))
         if progress is not None:
