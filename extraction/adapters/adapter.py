@@ -171,7 +171,8 @@ def _check_unused(weights: Weights, unused: list[str], original: Original) -> tu
         raise LoadError(
             "does_not_fit",
             f"{shorten(weights.path.name)}: {len(unused)} of {len(weights)} tensors, {share:.0%} of its "
-            f"numbers, belong to no layer of the base, such as {some}; it was made for another base",
+            f"numbers, belong to no layer of the base, such as {some}; it was made for another base, or "
+            "changes a part that is kept as the base has it",
         )
     return (f"{len(unused)} tensors ({share:.2%} of its numbers) have no place in the base: {some}",)
 
