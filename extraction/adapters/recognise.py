@@ -30,7 +30,11 @@ FAMILIES = (
         "SDXL",
     ),
     (
-        re.compile(r"^(lora_transformer_|transformer\.|diffusion_model\.|double_layers\.)"),
+        # A UNet's blocks may have the third of these prefixes, too.
+        re.compile(
+            r"^(lora_transformer_|transformer\.|double_layers\.|"
+            r"diffusion_model\.(?!(input|middle|output)_block|time_embed|label_emb|out\.))"
+        ),
         "a diffusion transformer",
     ),
     (re.compile(r"^(lora_unet_|unet\.)?(down|mid|up)_blocks?[._]|^lora_te_|^unet\."), "a Stable Diffusion"),
