@@ -22,6 +22,8 @@ TFLOP = {
     "sdxl": 6.8,
     "sd3": 8.9,
     "flux": 74.4,
+    "qwen-image": 69.3,
+    "z-image": 55.6,
 }
 """One forward of one picture at the size that the family was trained at, counted on diffusers' modules on
 the meta device, 1 multiply-add as 2. They order bases and decide nothing else."""

@@ -128,6 +128,19 @@ def test_a_size_that_cannot_be_cut_into_patches_names_the_setting(pair):
         )
 
 
+def test_the_denoiser_is_one_graph_at_every_timestep(base, pair):
+    """So that it can be compiled; here only traced, for a compiler takes minutes."""
+    traced = load_pair(base, device=CPU, dtype=torch.float32)
+    condition = pair.encode([CAPTIONS[0]], tuned=False).expand(3)
+    torch._dynamo.reset()
+    traced._models[True]["transformer"].compile(fullgraph=True, dynamic=False, backend="eager")
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for time in (900.0, 20.0):
+            ours = traced.predict(LATENTS, torch.tensor(time), condition, tuned=True)
+            theirs = pair.predict(LATENTS, torch.tensor(time), condition, tuned=False)
+            torch.testing.assert_close(ours, theirs)
+
+
 # Extraction
 
 
@@ -374,7 +387,7 @@ def published() -> Pair:
 def test_the_published_model_without_its_weights(published, size):
     """On the meta device, through the whole loop."""
     pair = published
-    assert (pair.latent_shape, pair.size) == ((16, 128, 128), 1024)
+    assert (pair.family, pair.latent_shape, pair.size) == ("z-image", (16, 128, 128), 1024)
     assert 5.9e9 < sum(value.numel() for value in pair.base_parameters.values()) < 6.3e9
     condition = pair.encode([CAPTIONS[0]], tuned=False).expand(2)
     noise = initial_noise([0, 1], (16, size // 8, size // 8), torch.device("meta"), torch.bfloat16)

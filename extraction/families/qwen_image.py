@@ -166,7 +166,7 @@ def assemble(
     # Its rotary frequencies are neither parameters nor buffers, and were made without memory.
     model.pos_embed = QwenEmbedRope(10000, list(settings["axes_dims_rope"]), scale_rope=True)
     return mmdit.pair_of(
-        "qwen_image",
+        "qwen-image",
         speaker,
         {"transformer": model},
         speaker.decoder,

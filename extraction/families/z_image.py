@@ -117,8 +117,12 @@ def assemble(
             "does_not_fit",
             "its transformer, VAE and text encoder do not belong together; download the base again",
         )
+    # Made at the first forward otherwise, which then could not be compiled as one graph.
+    rope = model.rope_embedder
+    tables = rope.precompute_freqs_cis(rope.axes_dims, rope.axes_lens, theta=rope.theta)
+    rope.freqs_cis = [table.to(model.device) for table in tables]
     return mmdit.pair_of(
-        "z_image",
+        "z-image",
         speaker,
         {"transformer": model},
         speaker.decoder,
