@@ -171,6 +171,7 @@ class Pair:
             self.reset()
             raise
 
+    @torch.inference_mode()  # as everything is drawn: another mode would be another compiled graph
     def _slope(self, *, tuned: bool) -> float:
         """Of a model's answer to pure noise, which shows what it predicts."""
         noise = initial_noise((0, 1), self.latent_shape, self.device, self.dtype)

@@ -107,7 +107,7 @@ def test_the_host_reads_nothing_of_the_device_and_sends_it_nothing_between_steps
 @pytest.mark.filterwarnings("ignore")  # inductor's own
 def test_one_graph_serves_both_models_every_swap_and_a_short_last_batch():
     pair = load_pair(BASE, device=torch.device("cpu"), dtype=torch.float32)
-    recipe = Recipe(steps=2, scale_start=None)
+    recipe = Recipe(steps=2)
     pair.tune(WEIGHTS / "lora-kohya.safetensors")
     plain = list(Generator(pair, recipe, CAPTION).pictures(range(5), 3))
     pair.compile("on", 3)
