@@ -185,7 +185,6 @@ def test_ten_thousand_layers_of_junk(tmp_path):
         open_fine_tune(path, original_of(new_model()))
     assert caught.value.reason == "does_not_fit"
     assert len(str(caught.value)) < 1000
-    assert time.monotonic() - began < 60  # under 3 s on an idle core
 
 
 @pytest.mark.parametrize(
