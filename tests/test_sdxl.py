@@ -116,7 +116,7 @@ def test_the_empty_prompt_is_no_condition_and_a_space_is_an_empty_text(pair, own
 
 @pytest.mark.parametrize("prompt", ["dots " * 10_000, "沙丘 в тумане", "\u202e\x00 \ud83d", "🙂" * 3000])
 def test_any_prompt_is_cut_to_length(pair, prompt):
-    condition = pair.encode([prompt.encode("utf-8", "replace").decode()], tuned=True)
+    condition = pair.encode([prompt], tuned=True)
     assert condition["states"].shape == (1, 24, 64)
     assert condition["states"].isfinite().all()
 

@@ -97,8 +97,10 @@ def tokenize(
     length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
     if isinstance(vocabulary := encoder.get_input_embeddings(), Vocabulary):
         return vocabulary.tokenize(tokenizer, prompts, length).to(encoder.device)
+    # Half a surrogate pair, as JSON may hold one, is no text to a tokenizer.
+    texts = [prompt.encode("utf-8", "replace").decode() for prompt in prompts]
     ids: Tensor = tokenizer(
-        list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     ).input_ids
     return ids.to(encoder.device)
 
