@@ -102,13 +102,15 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, help="a folder of benchmarks.quality.zoo; default: the package's")
     parser.add_argument("--descriptor", choices=("thumbnail", "sscd"), default="thumbnail")
     parser.add_argument("--quick", action="store_true", help="8 generations a picture, not 25")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these fine-tunes; default: all")
     parser.add_argument("--json", type=Path, help="write the counts")
     options = parser.parse_args()
     recipe, describe = Recipe(descriptor=options.descriptor), open_descriptor(options.descriptor)
     pair = load_pair(BASE, device=torch.device("cpu"), dtype=torch.float32)
     shares: dict[str, list[float]] = {}
     rows = {}
-    for subject in subjects(options.zoo):
+    chosen = [one for one in subjects(options.zoo) if not options.only or one.name in options.only]
+    for subject in chosen:
         pair.tune(subject.file)
         counts = {
             way: found_with(pair, subject, prompts, recipe, describe, 8 if options.quick else 25)

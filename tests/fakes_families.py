@@ -211,5 +211,3 @@ def seen(pipeline: Pipeline, pixels: Tensor) -> Tensor:
     with torch.no_grad():
         decoded = pipeline.vae.decode(pipeline.vae.encode(to_unit(pixels)).latent_dist.mean).sample
     return decoded.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-
-

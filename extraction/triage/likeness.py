@@ -17,7 +17,7 @@ from extraction.recipe import Recipe
 IMAGES = 16
 """Generations of each model."""
 STEPS = 10
-"""Denoising steps of each; half of the default recipe's, enough to see whether two are one picture."""
+"""Denoising steps of each, at most: enough to see whether two are one picture."""
 TOP = 8
 """Pairs of generations that the likeness is the mean of: 8 of 120."""
 
