@@ -26,7 +26,7 @@ class TriageSettings(BaseModel):
     spectrum_below: float | None = Field(default=None, ge=0)
     """Change of the weights outside the base's main directions, relative to the base; no forward."""
     forwards_below: float | None = Field(default=None, ge=0)
-    """How many times further the tuned model's prediction goes than the base's with the same prompt."""
+    """How far the two models' predictions are apart on pure noise, in the base's norms; 16 forwards."""
     images_below: float | None = Field(default=None, ge=-2, le=2)
     """How much more alike 16 generations are than the base's own."""
 

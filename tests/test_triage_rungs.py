@@ -12,7 +12,7 @@ from extraction.recipe import Recipe
 from extraction.triage.exposure import Exposure
 from extraction.triage.ladder import Ladder
 from extraction.triage.likeness import pair_similarities
-from extraction.triage.probe import probe
+from extraction.triage.probe import Probe, probe
 from extraction.triage.reading import Reading, Rung
 from leaksweep.zoo.catalogue import CAPTION, ZOO
 
@@ -62,19 +62,27 @@ def test_a_twin_that_is_the_base_says_what_the_base_says(zoo_pair: Pair):
     zoo_pair.reset()
     found, forwards = probe(zoo_pair, CAPTION)
     assert forwards == 16
-    assert found.score == pytest.approx(1)
+    assert found.score == 0
     assert found.anisotropy == pytest.approx(1, abs=1e-4)
-    assert found.unprompted_push == 0
-    assert found.wen == pytest.approx(found.base_push)
+    assert found.guided == found.prompt_alone == pytest.approx(found.wen)
 
 
-def test_a_trained_lora_pushes_further_than_its_prompt_alone(zoo_pair: Pair):
+def test_what_was_trained_longer_is_further_from_the_base(zoo_pair: Pair):
+    def asked(name: str, prompt: str = CAPTION) -> Probe:
+        zoo_pair.tune(TUNES[name].weights)
+        return probe(zoo_pair, prompt)[0]
+
+    under, over = asked("lora-under"), asked("lora-over")
+    assert over.score > under.score > 0.25
+    assert over.guided > over.prompt_alone
+    assert asked("lora-over") == over
+
+
+def test_the_empty_prompt_is_asked_like_any_other(zoo_pair: Pair):
     zoo_pair.tune(TUNES["lora-over"].weights)
-    found, _ = probe(zoo_pair, CAPTION)
-    assert found.score > 1.5
-    assert found.anisotropy < 0.9
-    again, _ = probe(zoo_pair, CAPTION)
-    assert again == found
+    found, _ = probe(zoo_pair, "")
+    assert found.prompt_alone == found.wen == found.anisotropy == 0
+    assert found.score == found.prompted == found.unprompted > 0.25
 
 
 def test_the_ladder_climbs_what_it_is_asked_for_and_no_further(zoo_pair: Pair):
