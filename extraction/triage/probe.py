@@ -1,4 +1,4 @@
-"""The third rung: a few forwards on pure noise. What does the tuned model see there that its base does not?"""
+"""The third rung: a few forwards on pure noise. What does the tuned model see in it, and the base not?"""
 
 from __future__ import annotations
 
