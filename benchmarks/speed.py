@@ -157,7 +157,7 @@ def main() -> None:
     transformers_logging.disable_progress_bar()
     pair = load_pair(BASE, device=torch.device(options.device), dtype=getattr(torch, options.dtype))
     pair.tune(WEIGHTS / "lora-over.safetensors")
-    settings = Recipe(scale=3.0, scale_start=None, correction=-0.02, steps=options.steps)
+    settings = Recipe(scale=3.0, guidance_from=0.0, correction=-0.02, sampler="ddim", steps=options.steps)
     pair.compile(options.compile, options.batch)
     print(f"hardware: {hardware(pair)}; compile {options.compile}")
     peer = Published(BASE, pair)
