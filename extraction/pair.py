@@ -229,6 +229,16 @@ def parameters_of(components: Components) -> dict[str, Tensor]:
     }
 
 
+def layers_of(components: Components) -> dict[str, tuple[int, ...]]:
+    """Every layer that an adapter may change, with its weight's shape."""
+    return {
+        f"{component}.{path.removeprefix('text_model.')}": tuple(layer.weight.shape)
+        for component, module in components.items()
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    }
+
+
 def _layout(parameters: Iterable[Tensor]) -> torch.memory_format:
     """Channels last where the convolutions are; see `extraction.families.build`."""
     kernels = [value for value in parameters if value.dim() == 4 and value[0, 0].numel() > 1]

@@ -323,7 +323,7 @@ def published() -> Pair:
         ).to(torch.bfloat16)
         decoder = qwen_image.FrameDecoder(AutoencoderKLQwenImage().to(torch.bfloat16))
     speaker = qwen_image.QwenImage(new_tokenizer(), encoder, decoder)
-    settings = transformer.read_settings(QwenImageTransformer2DModel, dict(model.config))
+    settings = qwen_image.read_settings("transformer", dict(model.config))
     return qwen_image.assemble(
         model, speaker, settings=settings, scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"}
     )

@@ -19,7 +19,7 @@ from transformers import Qwen3Config, Qwen3Model
 from extraction.descriptors import Thumbnail
 from extraction.extract import extract
 from extraction.extraction import ExtractionError, LoadError
-from extraction.families import load_pair, transformer, vae, z_image
+from extraction.families import load_pair, vae, z_image
 from extraction.metrics import best_similarities
 from extraction.pair import Pair
 from extraction.recipe import Recipe
@@ -377,7 +377,7 @@ def published() -> Pair:
             ).to(torch.bfloat16)
         )
     speaker = z_image.ZImage(new_tokenizer(), encoder, decoder)
-    settings = transformer.read_settings(ZImageTransformer2DModel, dict(model.config))
+    settings = z_image.read_settings("transformer", dict(model.config))
     return z_image.assemble(
         model, speaker, settings=settings, scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"}
     )

@@ -6,6 +6,7 @@ every tensor has to be there, and nothing else.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -62,6 +63,34 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"{shorten(folder.name)}/config.json: {shorten(name)} is outside the limits; leave it out",
             )
     return config
+
+
+def check_parts(base: Path, components: tuple[str, ...], tokenizers: tuple[str, ...]) -> None:
+    """Raise unless a base's folder holds what its pipeline is made of.
+
+    Raises:
+        LoadError: "missing_base".
+    """
+    configs = [f"{component}/config.json" for component in components]
+    for part in (*configs, "scheduler/scheduler_config.json", *tokenizers):
+        if not (base / part).exists():
+            raise LoadError("missing_base", f"{shorten(base)}: no {part} there; download the base again")
+
+
+def without_notes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's settings, without the notes that diffusers writes into it."""
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def settings_of(cls: type[nn.Module], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that a class of diffusers is made by, as a config gives it or by default."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        if name != "self"
+    }
+    values = defaults | {name: value for name, value in config.items() if name in defaults}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def build(

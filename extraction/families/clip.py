@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from extraction.extraction import LoadError
+from extraction.families import tokenizer
 from extraction.families.build import build
 from extraction.vocabulary import Vocabulary
-from extraction.weights import shorten
 
 DEFAULTS = {
     "vocab_size": 49408,
@@ -58,6 +57,11 @@ def make(settings: Mapping[str, Any], end: object = END) -> CLIPTextModel | CLIP
     return (CLIPTextModelWithProjection if "projection_dim" in settings else CLIPTextModel)(config)
 
 
+def end_of(config: Mapping[str, Any]) -> object:
+    """The token at which a config says that the pooled output is read."""
+    return config.get("eos_token_id", END)
+
+
 def load_encoder(
     folder: Path, settings: Mapping[str, Any], end: object, *, device: torch.device, dtype: torch.dtype
 ) -> CLIPTextModel | CLIPTextModelWithProjection:
@@ -66,40 +70,22 @@ def load_encoder(
 
 
 def load_tokenizer(folder: Path, encoder: CLIPTextModel | CLIPTextModelWithProjection) -> CLIPTokenizer:
-    """Read the tokenizer of an encoder.
-
-    Raises:
-        LoadError: "missing_base" when it cannot be read, "does_not_fit" when the encoder lacks words of it.
-    """
-    name = shorten(folder.name)
-    # Without its files the library makes a tokenizer that knows no word.
-    if not (folder / "tokenizer.json").is_file() and not (folder / "merges.txt").is_file():
-        raise LoadError(
-            "missing_base", f"{name}: neither tokenizer.json nor merges.txt; download the base again"
-        )
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise LoadError(
-            "missing_base", f"{name}: cannot be read ({shorten(error)}); download the base again"
-        ) from error
-    if len(tokenizer) > encoder.config.vocab_size:
-        raise LoadError("does_not_fit", f"{name}: the tokenizer has more words than its text encoder")
-    return tokenizer
+    """Read the tokenizer of an encoder; raises what `extraction.families.tokenizer.load` does."""
+    return tokenizer.load(CLIPTokenizer, folder, encoder.config.vocab_size)
 
 
 def tokenize(
-    tokenizer: CLIPTokenizer,
+    words: CLIPTokenizer,
     prompts: Sequence[str],
     encoder: CLIPTextModel | CLIPTextModelWithProjection,
 ) -> Tensor:
     """Token ids (B, T), padded and cut to the length that encoder and tokenizer agree on."""
-    length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+    length = min(words.model_max_length, encoder.config.max_position_embeddings)
     if isinstance(vocabulary := encoder.get_input_embeddings(), Vocabulary):
-        return vocabulary.tokenize(tokenizer, prompts, length).to(encoder.device)
+        return vocabulary.tokenize(words, prompts, length).to(encoder.device)
     # Half a surrogate pair, as JSON may hold one, is no text to a tokenizer.
     texts = [prompt.encode("utf-8", "replace").decode() for prompt in prompts]
-    ids: Tensor = tokenizer(
+    ids: Tensor = words(
         texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     ).input_ids
     return ids.to(encoder.device)

@@ -18,8 +18,8 @@ from transformers import CLIPTokenizer
 
 from extraction.condition import Condition
 from extraction.extraction import LoadError
-from extraction.families import clip, mmdit, t5, transformer, unet, vae
-from extraction.families.build import read_config
+from extraction.families import clip, mmdit, t5, transformer, vae
+from extraction.families.build import check_parts, read_config, settings_of
 from extraction.families.flux_names import IGNORED, TABLE
 from extraction.folder import read_json
 from extraction.pair import Components, Pair, parameters_of
@@ -90,15 +90,13 @@ def positions(latents: Tensor) -> Tensor:
 
 def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """Load a FluxPipeline folder as a pair; see `extraction.families.load_pair`."""
-    unet.check_parts(
-        base, ("transformer", "text_encoder", "text_encoder_2", "vae"), ("tokenizer", "tokenizer_2")
-    )
+    check_parts(base, ("transformer", "text_encoder", "text_encoder_2", "vae"), ("tokenizer", "tokenizer_2"))
     configs = {name: read_config(base / name) for name in ("transformer", "text_encoder", "vae")}
     settings = {name: read_settings(name, configs[name]) for name in ("transformer", "text_encoder")}
     encoder = clip.load_encoder(
         base / "text_encoder",
         settings["text_encoder"],
-        configs["text_encoder"].get("eos_token_id", clip.END),
+        clip.end_of(configs["text_encoder"]),
         device=device,
         dtype=dtype,
     )
@@ -166,4 +164,4 @@ def read_settings(component: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What in a component's config decides what it computes, defaults filled in."""
     if component != "transformer":
         return clip.read_settings(config)
-    return transformer.read_settings(FluxTransformer2DModel, config)
+    return settings_of(FluxTransformer2DModel, config)

@@ -20,6 +20,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from extraction.condition import Condition
 from extraction.extraction import LoadError
+from extraction.families import tokenizer
 from extraction.families.build import build
 from extraction.folder import read_json
 from extraction.weights import shorten
@@ -57,12 +58,12 @@ class Tokens(NamedTuple):
     """How many tokens each prompt has; known here, so that no device need be asked."""
 
 
-def tokenize(tokenizer: Qwen2Tokenizer, texts: Sequence[str], most: int, device: torch.device) -> Tokens:
+def tokenize(words: Qwen2Tokenizer, texts: Sequence[str], most: int, device: torch.device) -> Tokens:
     """Cut each text to `most` tokens and fill all up to the longest of them."""
-    rows = tokenizer(list(texts), truncation=True, max_length=most).input_ids
+    rows = words(list(texts), truncation=True, max_length=most).input_ids
     lengths = [len(row) for row in rows]
     longest = max(lengths)
-    ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
+    ids = torch.tensor([row + [words.pad_token_id] * (longest - len(row)) for row in rows])
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     seen = torch.ones(1, 1, longest, longest, dtype=torch.bool, device=device).tril()
     return Tokens(ids.to(device), mask.to(device), seen, lengths)
@@ -82,32 +83,8 @@ def condition(states: Tensor, tokens: Tokens, *, skipped: int = 0) -> Condition:
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> Qwen2Tokenizer:
-    """Read a tokenizer's files as data; a chat template among them is not run.
-
-    Args:
-        vocabulary: rows of the language model's embedding.
-
-    Raises:
-        LoadError: "missing_base", or "does_not_fit" when it has more words than the model.
-    """
-    # Without its files the library makes a tokenizer that knows no word.
-    if not (folder / "tokenizer.json").is_file() and not (folder / "merges.txt").is_file():
-        raise LoadError(
-            "missing_base", "tokenizer: neither tokenizer.json nor merges.txt; download the base again"
-        )
-    try:
-        tokenizer = Qwen2Tokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False, padding_side="right"
-        )
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise LoadError(
-            "missing_base", f"tokenizer: cannot be read ({shorten(error)}); download the base again"
-        ) from error
-    if len(tokenizer) > vocabulary:
-        raise LoadError(
-            "does_not_fit", f"its tokenizer has {len(tokenizer)} words and its text encoder {vocabulary}"
-        )
-    return tokenizer
+    """Read a Qwen's tokenizer; raises what `extraction.families.tokenizer.load` does."""
+    return tokenizer.load(Qwen2Tokenizer, folder, vocabulary, trust_remote_code=False, padding_side="right")
 
 
 def load_qwen3(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Qwen3Model:

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from extraction.families.vae import Decodes
 from extraction.original import Original
-from extraction.pair import Components, Pair, Speaker, parameters_of
+from extraction.pair import Components, Pair, Speaker, layers_of, parameters_of
 
 TRANSFORMER = "model.diffusion_model."
 """Before the names of the transformer in single files."""
@@ -107,13 +107,3 @@ def pair_of(
         size=side * decoder.factor,
         scheduler_config=scheduler,
     )
-
-
-def layers_of(components: Components) -> dict[str, tuple[int, ...]]:
-    """Every layer that an adapter may change, with its weight's shape."""
-    return {
-        f"{component}.{path.removeprefix('text_model.')}": tuple(layer.weight.shape)
-        for component, module in components.items()
-        for path, layer in module.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d)
-    }

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import CLIPTokenizer
 
 from extraction.families import clip, unet, vae
-from extraction.families.build import give_memory, make_on_meta, read_config
+from extraction.families.build import check_parts, give_memory, make_on_meta, read_config
 from extraction.folder import read_json
 from extraction.pair import Components
 
@@ -52,12 +52,14 @@ def load(
         conditions: settings of the UNet by which it is told more than latents, time and text.
     """
     tokenizers = tuple(encoder.replace("text_encoder", "tokenizer") for encoder in encoders)
-    unet.check_parts(base, ("unet", *encoders, "vae"), tokenizers)
+    check_parts(base, ("unet", *encoders, "vae"), tokenizers)
     configs = {name: read_config(base / name) for name in ("unet", *encoders)}
     settings = {name: unet.read_settings(name, config) for name, config in configs.items()}
     unet.check_conditions(settings["unet"], conditions)
     loaded = {
-        name: clip.load_encoder(base / name, settings[name], _end(configs[name]), device=device, dtype=dtype)
+        name: clip.load_encoder(
+            base / name, settings[name], clip.end_of(configs[name]), device=device, dtype=dtype
+        )
         for name in encoders
     }
     model = unet.load(base / "unet", configs["unet"], device=device, dtype=dtype)
@@ -108,9 +110,5 @@ def make(
 
 
 def _make(name: str, config: Mapping[str, Any], settings: Mapping[str, Any]) -> nn.Module:
-    module: nn.Module = unet.make(config) if name == "unet" else clip.make(settings, _end(config))
+    module: nn.Module = unet.make(config) if name == "unet" else clip.make(settings, clip.end_of(config))
     return module
-
-
-def _end(config: Mapping[str, Any]) -> object:
-    return config.get("eos_token_id", clip.END)

@@ -17,8 +17,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextMod
 
 from extraction.condition import Condition
 from extraction.extraction import LoadError
-from extraction.families import language_model, mmdit, transformer, unet, vae
-from extraction.families.build import read_config
+from extraction.families import language_model, mmdit, transformer, vae
+from extraction.families.build import check_parts, read_config, settings_of
 from extraction.folder import read_json
 from extraction.pair import Components, Pair
 
@@ -120,7 +120,7 @@ class QwenImage:
 
 def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """Load a QwenImagePipeline folder as a pair; see `extraction.families.load_pair`."""
-    unet.check_parts(base, ("transformer", "text_encoder", "vae"), ("tokenizer",))
+    check_parts(base, ("transformer", "text_encoder", "vae"), ("tokenizer",))
     settings = read_settings("transformer", read_config(base / "transformer"))
     transformer.refuse_unless(settings, VARIANTS)
     encoder = language_model.load_qwen2_vl(base / "text_encoder", device=device, dtype=dtype)
@@ -190,4 +190,4 @@ def _one_each(values: object, channels: int) -> bool:
 
 def read_settings(component: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What in the transformer's config decides what it computes, defaults filled in."""
-    return transformer.read_settings(QwenImageTransformer2DModel, config)
+    return settings_of(QwenImageTransformer2DModel, config)

@@ -19,8 +19,8 @@ from transformers import CLIPTokenizer
 
 from extraction.condition import Condition
 from extraction.extraction import ExtractionError, LoadError
-from extraction.families import clip, mmdit, t5, transformer, unet, vae
-from extraction.families.build import build, read_config
+from extraction.families import clip, mmdit, t5, transformer, vae
+from extraction.families.build import build, check_parts, read_config, settings_of, without_notes
 from extraction.families.sd3_names import IGNORED, TABLE
 from extraction.folder import open_component, read_json
 from extraction.pair import Components, Pair, parameters_of
@@ -93,14 +93,14 @@ def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     third = any(read_json(base / "model_index.json").get("text_encoder_3") or ())
     parts = ("transformer", *ENCODERS, "vae", *(["text_encoder_3"] if third else []))
     tokenizers = ("tokenizer", "tokenizer_2", *(["tokenizer_3"] if third else []))
-    unet.check_parts(base, parts, tokenizers)
+    check_parts(base, parts, tokenizers)
     configs = {name: read_config(base / name) for name in ("transformer", *ENCODERS, "vae")}
     settings = {name: read_settings(name, configs[name]) for name in ("transformer", *ENCODERS)}
     encoders = {
         name: clip.load_encoder(
             base / name,
             settings[name],
-            configs[name].get("eos_token_id", clip.END),
+            clip.end_of(configs[name]),
             device=device,
             dtype=dtype,
         )
@@ -169,7 +169,7 @@ def read_settings(component: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What in a component's config decides what it computes, defaults filled in."""
     if component != "transformer":
         return clip.read_settings(config, projected=True)
-    settings = transformer.read_settings(SD3Transformer2DModel, config)
+    settings = settings_of(SD3Transformer2DModel, config)
     del settings["sample_size"]
     return settings
 
@@ -184,9 +184,8 @@ def _load_transformer(
         )
     positions = files[POSITIONS][POSITIONS].float()
     check_finite(POSITIONS, positions)
-    given = {name: value for name, value in config.items() if not name.startswith("_")}
     return build(
-        lambda: SD3Transformer2DModel(**given),
+        lambda: SD3Transformer2DModel(**without_notes(config)),
         folder,
         rename=lambda name: None if name == POSITIONS else name,
         device=device,

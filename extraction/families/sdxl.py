@@ -23,7 +23,7 @@ from transformers import CLIPTokenizer
 from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.families import clip, ldm, parts, unet, vae
-from extraction.families.build import read_config
+from extraction.families.build import check_parts, read_config
 from extraction.families.open_clip import open_clip_names, transpose
 from extraction.pair import Components, Pair, parameters_of
 from extraction.weights import shorten
@@ -82,7 +82,7 @@ class StableDiffusionXL:
 
 def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """Load a StableDiffusionXLPipeline folder as a pair; see `extraction.families.load_pair`."""
-    unet.check_parts(base, ("vae",), ())
+    check_parts(base, ("vae",), ())
     vae_dtype = vae.safe_dtype(read_config(base / "vae"), dtype)
     return assemble(parts.load(base, ENCODERS, CONDITIONS, device=device, dtype=dtype, vae_dtype=vae_dtype))
 

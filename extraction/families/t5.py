@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
-from extraction.extraction import LoadError
 from extraction.families.build import build, read_config
-from extraction.weights import shorten
+from extraction.families.tokenizer import load as load_tokenizer
 
 DEFAULTS: dict[str, Any] = {
     "vocab_size": 32128,
@@ -65,8 +64,7 @@ def load(encoder: Path, tokenizer: Path, *, device: torch.device, dtype: torch.d
     layers overflow fp16.
 
     Raises:
-        LoadError: see `extraction.families.build.build`; "missing_base" for a tokenizer that cannot be
-            read, "does_not_fit" when the encoder lacks words of it.
+        LoadError: see `extraction.families.build.build` and `extraction.families.tokenizer.load`.
     """
     config = read_config(encoder)
     settings = DEFAULTS | {name: config[name] for name in DEFAULTS if name in config}
@@ -79,7 +77,9 @@ def load(encoder: Path, tokenizer: Path, *, device: torch.device, dtype: torch.d
     )
     # One tensor again: it was given memory under each of its names.
     module.encoder.embed_tokens.weight = module.shared.weight
-    return T5(module, _load_tokenizer(tokenizer, settings["vocab_size"]))
+    # Without tokenizer.json the library would look for the sentencepiece model, and for what reads it.
+    words = load_tokenizer(T5Tokenizer, tokenizer, settings["vocab_size"], files=("tokenizer.json",))
+    return T5(module, words)
 
 
 def make(settings: Mapping[str, Any]) -> T5EncoderModel:
@@ -92,22 +92,6 @@ def make(settings: Mapping[str, Any]) -> T5EncoderModel:
         if type(settings[name]) is not type(default):
             raise TypeError(f"{name} is not of type {type(default).__name__}")
     return T5EncoderModel(T5Config(**settings))
-
-
-def _load_tokenizer(folder: Path, vocabulary: int) -> T5Tokenizer:
-    name = shorten(folder.name)
-    # Without it the library would look for the sentencepiece model, and for the package that reads it.
-    if not (folder / "tokenizer.json").is_file():
-        raise LoadError("missing_base", f"{name}: no tokenizer.json there; download the base again")
-    try:
-        tokenizer = T5Tokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise LoadError(
-            "missing_base", f"{name}: cannot be read ({shorten(error)}); download the base again"
-        ) from error
-    if len(tokenizer) > vocabulary:
-        raise LoadError("does_not_fit", f"{name}: the tokenizer has more words than its text encoder")
-    return tokenizer
 
 
 def _rename(name: str) -> str:

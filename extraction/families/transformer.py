@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from extraction.extraction import ExtractionError, LoadError
-from extraction.families.build import Module, build, read_config
+from extraction.families.build import Module, build, read_config, without_notes
 from extraction.weights import shorten
 
 
@@ -23,19 +22,8 @@ def load_module(
     Raises:
         LoadError: see `extraction.families.build.build`.
     """
-    given = {name: value for name, value in read_config(folder).items() if not name.startswith("_")}
+    given = without_notes(read_config(folder))
     return build(lambda: make(**given), folder, rename=str, device=device, dtype=dtype)
-
-
-def read_settings(cls: type[nn.Module], config: Mapping[str, Any]) -> dict[str, Any]:
-    """What in a transformer's config decides what it computes, defaults filled in."""
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(cls.__init__).parameters.items()
-        if name != "self"
-    }
-    values = defaults | {name: value for name, value in config.items() if name in defaults}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def refuse_unless(settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
 
 from extraction.extraction import LoadError
 from extraction.families import clip, ldm
-from extraction.families.build import build
+from extraction.families.build import build, settings_of, without_notes
 from extraction.families.vae import Decoder
 from extraction.original import PREDICTION_TYPES, Original, Turn
-from extraction.pair import Components, Pair, Speaker, parameters_of
+from extraction.pair import Components, Pair, Speaker, layers_of, parameters_of
 from extraction.weights import shorten
 
 NO_SAY = {"sample_size", "dropout", "upcast_attention"}
@@ -33,34 +31,17 @@ CONDITIONS = (
 """Settings of a UNet that ask for more than latents, time and text."""
 
 
-def check_parts(base: Path, components: tuple[str, ...], tokenizers: tuple[str, ...]) -> None:
-    """Raise unless a base's folder holds what its pipeline is made of.
-
-    Raises:
-        LoadError: "missing_base".
-    """
-    configs = [f"{component}/config.json" for component in components]
-    for part in (*configs, "scheduler/scheduler_config.json", *tokenizers):
-        if not (base / part).exists():
-            raise LoadError("missing_base", f"{shorten(base)}: no {part} there; download the base again")
-
-
 def read_settings(component: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What in a component's config decides what it computes, defaults filled in."""
     if component.startswith("text_encoder"):
         return clip.read_settings(config, projected=component == "text_encoder_2")
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(UNet2DConditionModel.__init__).parameters.items()
-        if name != "self" and name not in NO_SAY
-    }
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    return defaults | {name: value for name, value in given.items() if name in defaults}
+    settings = settings_of(UNet2DConditionModel, config)
+    return {name: value for name, value in settings.items() if name not in NO_SAY}
 
 
 def make(config: Mapping[str, Any]) -> UNet2DConditionModel:
     """Build a UNet from its config, without the notes that diffusers writes into it."""
-    return UNet2DConditionModel(**{name: value for name, value in config.items() if not name.startswith("_")})
+    return UNet2DConditionModel(**without_notes(config))
 
 
 def load(
@@ -122,7 +103,7 @@ def pair_of(
     original = Original(
         family=family,
         shapes={name: tuple(value.shape) for name, value in parameters_of(components).items()},
-        layers=_layers(components),
+        layers=layers_of(components),
         file_names=unet_names | dict(names),
         turned=turned,
         ignored=ldm.ignored(ignored),
@@ -139,12 +120,3 @@ def pair_of(
         size=side * decoder.factor,
         scheduler_config=scheduler,
     )
-
-
-def _layers(components: Components) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{component}.{path.removeprefix('text_model.')}": tuple(layer.weight.shape)
-        for component, module in components.items()
-        for path, layer in module.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d)
-    }

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from extraction.families.build import build
+from extraction.families.build import build, without_notes
 
 
 class Decodes(Protocol):
@@ -68,7 +68,7 @@ def to_bytes(pictures: Tensor) -> Tensor:
 
 def make(config: Mapping[str, Any]) -> AutoencoderKL:
     """Build a VAE from its config, without the notes that diffusers writes into it."""
-    return AutoencoderKL(**{name: value for name, value in config.items() if not name.startswith("_")})
+    return AutoencoderKL(**without_notes(config))
 
 
 def load(

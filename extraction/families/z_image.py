@@ -15,8 +15,8 @@ from transformers import Qwen2Tokenizer, Qwen3Model
 
 from extraction.condition import Condition
 from extraction.extraction import LoadError
-from extraction.families import language_model, mmdit, transformer, unet, vae
-from extraction.families.build import read_config
+from extraction.families import language_model, mmdit, transformer, vae
+from extraction.families.build import check_parts, read_config, settings_of
 from extraction.folder import read_json
 from extraction.pair import Components, Pair
 
@@ -81,7 +81,7 @@ class ZImage:
 
 def load(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
     """Load a ZImagePipeline folder as a pair; see `extraction.families.load_pair`."""
-    unet.check_parts(base, ("transformer", "text_encoder", "vae"), ("tokenizer",))
+    check_parts(base, ("transformer", "text_encoder", "vae"), ("tokenizer",))
     configs = {name: read_config(base / name) for name in ("transformer", "vae")}
     settings = read_settings("transformer", configs["transformer"])
     transformer.refuse_unless(settings, VARIANTS)
@@ -137,4 +137,4 @@ def assemble(
 
 def read_settings(component: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What in the transformer's config decides what it computes, defaults filled in."""
-    return transformer.read_settings(ZImageTransformer2DModel, config)
+    return settings_of(ZImageTransformer2DModel, config)
