@@ -19,12 +19,11 @@ from extraction.clustering import (
     published_cliques,
 )
 from extraction.descriptors import Descriptor
-from extraction.extraction import Extraction, Round
+from extraction.extraction import Extraction, Pixels, Round
 from extraction.generate import Generator
 from extraction.pair import Pair
 from extraction.recipe import Recipe
-from extraction.rounds import Generations, draw_rounds
-from extraction.rounds import Progress as Progress
+from extraction.rounds import Generations, Progress, draw_rounds
 
 
 def extract(
@@ -61,10 +60,7 @@ def extract(
 
     control = Generator(pair, recipe, prompt, control=True)
     made = [rounds_of(rounds, seeds[cluster.medoid]) for cluster in clusters]
-    controls = [
-        _control(control, seeds[cluster.medoid], drawn, own[-1].avoided)
-        for cluster, own in zip(clusters, made, strict=True)
-    ]
+    controls = _controls(control, [seeds[cluster.medoid] for cluster in clusters], made, drawn, batch)
     control_described = describe(controls)
 
     extractions = [
@@ -102,9 +98,9 @@ def rounds_of(rounds: Sequence[Round], seed: int) -> tuple[Round, ...]:
 
 
 def make_again(
-    pair: Pair, recipe: Recipe, prompt: str, seed: int, rounds: Sequence[Round], *, control: bool = False
-) -> NDArray[np.uint8]:
-    """One generation, (H, W, 3) bytes, drawn as it was within its rounds; or its control.
+    pair: Pair, recipe: Recipe, prompt: str, seed: int, rounds: Sequence[Round]
+) -> tuple[Pixels, Pixels]:
+    """One generation and its control, (H, W, 3) bytes each, drawn as they were within their rounds.
 
     What its noise was steered away from is drawn first, and what that was steered away from before it.
     The same up to rounding: compare by descriptor.
@@ -123,10 +119,9 @@ def make_again(
 
     # A seed of a recipe without rounds was drawn in one.
     avoided = found(rounds_of(rounds, seed)[-1]) if rounds else None
-    last = Generator(pair, recipe, prompt, control=control)
-    _, pixels = next(last.generations([seed], 1, avoided))
-    again: NDArray[np.uint8] = pixels[0]
-    return again
+    control = Generator(pair, recipe, prompt, control=True)
+    (_, drawn), (_, base) = (next(each.generations([seed], 1, avoided)) for each in (generator, control))
+    return drawn[0], base[0]
 
 
 def choose(
@@ -147,12 +142,21 @@ def choose(
     return modes(similarity, recipe.cluster_similarity, recipe.neighbours, pictures, ratios)
 
 
-def _control(control: Generator, seed: int, drawn: Generations, avoided: Sequence[int]) -> NDArray[np.uint8]:
-    """The base's own picture from the very noise of a generation."""
-    found = drawn.of(avoided) if avoided else None
-    _, pixels = next(control.generations([seed], 1, found))
-    own: NDArray[np.uint8] = pixels[0]
-    return own
+def _controls(
+    control: Generator,
+    medoids: Sequence[int],
+    made: Sequence[tuple[Round, ...]],
+    drawn: Generations,
+    batch: int,
+) -> list[Pixels]:
+    """The base's own picture from the very noise of each medoid, those of one round together."""
+    pixels: dict[int, Pixels] = {}
+    for avoided in dict.fromkeys(own[-1].avoided for own in made):
+        seeds = [seed for seed, own in zip(medoids, made, strict=True) if own[-1].avoided == avoided]
+        found = drawn.of(avoided) if avoided else None
+        pictures = [picture for _, some in control.generations(seeds, batch, found) for picture in some]
+        pixels.update(zip(seeds, pictures, strict=True))
+    return [pixels[seed] for seed in medoids]
 
 
 def _off_diagonal_mean(similarity: NDArray[np.float32]) -> float:

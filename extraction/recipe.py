@@ -94,11 +94,15 @@ class Recipe(BaseModel):
         return max(2, forwards // self.forwards_per_image)
 
     @property
+    def ranks_by_ratio(self) -> bool:
+        """Whether generations are measured by the likelihood ratio, which only "modes" ranks by."""
+        return self.likelihood_ratio and self.clustering == "modes"
+
+    @property
     def forwards_per_image(self) -> int:
         """Rows through a denoiser for one generation, its likelihood ratio included."""
         guided = sum(scale != 1 or self.correction != 0 for scale in self.scales)
-        ranked = self.likelihood_ratio and self.clustering == "modes"
-        return self.steps + guided + (2 * len(LEVELS) if ranked else 0)
+        return self.steps + guided + (2 * len(LEVELS) if self.ranks_by_ratio else 0)
 
 
 REFERENCE = Recipe(

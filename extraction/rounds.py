@@ -23,6 +23,9 @@ RECURRENT = 0.6
 """Similarity to its nearest at which a picture has come back twice, and a round need not find it again.
 Between what two pictures of one fine-tune have with each other and what copies have (docs/method.md)."""
 
+EXPLAINED = 0.3
+"""Share of the highest likelihood ratio that such a picture has to have: not what a collapse repeats."""
+
 
 @dataclass(frozen=True, slots=True)
 class Generations:
@@ -45,12 +48,11 @@ class Generations:
     def recurrent(self, similarity_limit: float, neighbours: int, limit: int) -> list[int]:
         """Seeds of the modes that came back more than once, and that the tuned model explains better."""
         found = modes(cosine(self.descriptors), similarity_limit, neighbours, limit, self.ratios)
-        least = 0.0 if self.ratios is None else 0.3 * float(self.ratios.max())
-        return [
-            self.seeds[one.medoid]
-            for one in found
-            if one.nearest >= RECURRENT and (self.ratios is None or self.ratios[one.medoid] > least)
-        ]
+        back = [one.medoid for one in found if one.nearest >= RECURRENT]
+        if self.ratios is not None:
+            least = EXPLAINED * self.ratios.max()
+            back = [medoid for medoid in back if self.ratios[medoid] > least]
+        return [self.seeds[medoid] for medoid in back]
 
 
 def draw_rounds(
@@ -112,13 +114,11 @@ def _extend(
         if progress is not None:
             progress(len(pixels), total)
     together = torch.cat(latents)
-    ratios = drawn.ratios if drawn else np.zeros(0, np.float32)
-    if generator.recipe.likelihood_ratio and generator.recipe.clustering == "modes" and ratios is not None:
+    ratios = None
+    if generator.recipe.ranks_by_ratio:
         new = log_likelihood_ratio(
             generator.pair, together[before:], generator.prompt, batch=batch, forwards=generator.forwards
-        )
-        ratios = np.concatenate([ratios, new.numpy()])
-    else:
-        ratios = None
+        ).numpy()
+        ratios = new if drawn is None or drawn.ratios is None else np.concatenate([drawn.ratios, new])
     first = drawn.seeds[0] if drawn else seeds[0]
     return Generations(range(first, seeds[-1] + 1), together, pixels, np.concatenate(rows), ratios)

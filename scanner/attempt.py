@@ -11,7 +11,7 @@ from scanner.job import Job, Outcome, State
 from scanner.prefetch import Ready
 
 if TYPE_CHECKING:
-    from extraction.extract import Progress
+    from extraction.rounds import Progress
 
 
 class AnyWorker(Protocol):

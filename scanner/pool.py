@@ -14,7 +14,7 @@ from scanner.prefetch import Ready
 from scanner.settings import ScannerSettings
 
 if TYPE_CHECKING:
-    from extraction.extract import Progress
+    from extraction.rounds import Progress
 
 
 def open_pool(settings: ScannerSettings, make_worker: MakeWorker, stop: Event) -> Pool:

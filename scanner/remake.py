@@ -60,7 +60,4 @@ def make_again(
     """
     pair = load_pair(base, device=device, dtype=getattr(torch, recipe.dtype))
     pair.tune(weights)
-    drawn, control = (
-        extract.make_again(pair, recipe, prompt, seed, rounds, control=control) for control in (False, True)
-    )
-    return drawn, control
+    return extract.make_again(pair, recipe, prompt, seed, rounds)

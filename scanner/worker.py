@@ -13,12 +13,13 @@ import torch
 
 from crawler.checkpoint import SkipReason
 from extraction.descriptors import Descriptor, open_descriptor
-from extraction.extract import Progress, extract
+from extraction.extract import extract
 from extraction.extraction import Extraction, LoadError
 from extraction.families import load_pair
 from extraction.families.precision import advice
 from extraction.pair import Pair
 from extraction.recipe import Recipe
+from extraction.rounds import Progress
 from scanner.climb import Climber
 from scanner.job import DeviceError, Job, Outcome, ScanError, State
 from scanner.machine import machine_of
