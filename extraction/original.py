@@ -32,9 +32,6 @@ class Original:
     """Every parameter, as "unet.conv_in.weight"."""
     layers: Layers
     """What an adapter may change."""
-    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Layer of the original layout that holds several of ours one under the other, as
-    "transformer.double_blocks.0.img_attn.qkv" -> ("transformer.transformer_blocks.0.attn.to_q", ...)."""
     file_names: Mapping[str, str]
     """Parameter -> its tensor in the family's single-file layout. Parameters that share a tensor lie in it
     one under the other (along dimension 0), in this order."""

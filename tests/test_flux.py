@@ -167,7 +167,9 @@ def test_a_lora_on_stacked_layers_changes_each_of_them(pair, tmp_path):
     generator = torch.Generator().manual_seed(4)
     tensors, deltas = {}, {}
     for name in ("double_blocks.1.txt_attn.qkv", "single_blocks.0.linear1"):
-        layers = pair.original.fused[f"transformer.{name}"]
+        place = f"model.diffusion_model.{name}.weight"
+        stacked = [parameter for parameter, theirs in pair.original.file_names.items() if theirs == place]
+        layers = [parameter.removesuffix(".weight") for parameter in stacked]
         out = sum(pair.original.shapes[f"{layer}.weight"][0] for layer in layers)
         down, up = torch.randn(rank, 64, generator=generator), torch.randn(out, rank, generator=generator)
         stem = f"lora_unet_{name.replace('.', '_')}"

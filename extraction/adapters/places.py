@@ -79,9 +79,6 @@ class Places:
                 theirs.setdefault(path, {}).setdefault(layer, original.turned.get(parameter))
         for path, layers in theirs.items():
             self._dotted.setdefault((first, path), (tuple(layers), next(iter(layers.values()))))
-        for name, fused in original.fused.items():
-            component, _, path = name.partition(".")
-            self._dotted.setdefault((component, path), (fused, None))
         self._underscored = {
             (component, path.replace(".", "_")): path for component, path in reversed(self._dotted)
         }

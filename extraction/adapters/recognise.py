@@ -70,7 +70,7 @@ def refuse_foreign(weights: Weights, names: Collection[str], original: Original)
     Raises:
         LoadError: "does_not_fit".
     """
-    own = (*original.shapes, *original.file_names.values(), *original.fused)
+    own = (*original.shapes, *original.file_names.values())
     foreign = [row for row in FAMILIES if not any(row[0].search(name) for name in own)]
     if found := _first(foreign, names):
         family, name = found

@@ -78,17 +78,10 @@ def pair_of(
     shapes = {name: tuple(value.shape) for name, value in parameters_of(components).items()}
     own = stacked(name for name in shapes if name.startswith("transformer."))
     swapped = tuple(f"transformer.{layer}" for layer in swapped)
-    layers = layers_of(components)
-    fused: dict[str, tuple[str, ...]] = {}
-    for layer in stacked(layers):
-        name = spell(layer, table)
-        if name != layer and layer not in swapped:
-            fused[name] = (*fused.get(name, ()), layer)
     original = Original(
         family=family,
         shapes=shapes,
-        layers=layers,
-        fused=fused,
+        layers=layers_of(components),
         file_names={name: TRANSFORMER + spell(name, table)[len("transformer.") :] for name in own}
         | dict(encoder_names),
         spared=spared,
