@@ -48,12 +48,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         LoadError: "missing_base" or "unsafe_file".
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise LoadError(
-            "missing_base", f"{shorten(folder.name)}: no config.json there; download the base again"
-        )
-    config = read_json(path)
+    config = raw_config(folder)
     for name, value in config.items():
         numbers = value if isinstance(value, list) else [value]
         most = 128 if name in LOOPS else 2**20
@@ -63,6 +58,20 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"{shorten(folder.name)}/config.json: {shorten(name)} is outside the limits; leave it out",
             )
     return config
+
+
+def raw_config(folder: Path) -> dict[str, Any]:
+    """A component's config as it lies there.
+
+    Raises:
+        LoadError: "missing_base", or what `extraction.folder.read_json` says of the file.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise LoadError(
+            "missing_base", f"{shorten(folder.name)}: no config.json there; download the base again"
+        )
+    return read_json(path)
 
 
 def check_parts(base: Path, components: tuple[str, ...], tokenizers: tuple[str, ...]) -> None:

@@ -21,8 +21,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 from extraction.condition import Condition
 from extraction.extraction import LoadError
 from extraction.families import tokenizer
-from extraction.families.build import build
-from extraction.folder import read_json
+from extraction.families.build import build, raw_config
 from extraction.weights import shorten
 
 SIZES = (
@@ -162,12 +161,7 @@ def _read_config(folder: Path, kind: str) -> Mapping[str, Any]:
     Raises:
         LoadError: "missing_base" or "unsupported_family".
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise LoadError(
-            "missing_base", f"{shorten(folder.name)}: no config.json there; download the base again"
-        )
-    given = read_json(path)
+    given = raw_config(folder)
     if given.get("model_type") != kind:
         raise LoadError(
             "unsupported_family",
