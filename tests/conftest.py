@@ -14,6 +14,8 @@ import pytest
 import torch
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from extraction.families import load_pair
 from extraction.pair import Pair
@@ -24,6 +26,21 @@ from leaksweep.zoo.catalogue import BASE
 def zoo_pair() -> Pair:
     """The zoo's base as a pair, on the CPU in fp32; a test tunes it and need not reset it."""
     return load_pair(BASE, device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def first_draw() -> None:
+    """Hypothesis reads every module of ours at its first draw, which takes seconds where it has no cache yet.
+
+    Here it does so outside of any test, whose own health checks would take that for slow data.
+    """
+
+    @settings(max_examples=1, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.tuples(st.integers(), st.text(min_size=1)))
+    def draw(_: tuple[int, str]) -> None:
+        pass
+
+    draw()
 
 
 @pytest.fixture(autouse=True)
