@@ -98,7 +98,7 @@ class BaseClaim:
     repo: str | None
     """Repository of the base on the Hugging Face Hub; None when only a family is named."""
     family: str | None
-    """Family name as in `crawler.families`, such as "sd1"; None when unknown."""
+    """Family name as in `crawler.evidence.families`, such as "sd1"; None when unknown."""
     source: str
     """Who said it: "hub relation", "card", "civitai baseModel", "header digest", "header model name"."""
     grade: Grade
@@ -170,7 +170,7 @@ class Checkpoint:
     kind: Kind
     layout: Layout
     family: str
-    """As in `crawler.families`."""
+    """As in `crawler.evidence.families`."""
     files: tuple[RemoteFile, ...]
     """What has to be downloaded: one weights file, or the folder's safetensors, configs and tokenizer."""
     claims: tuple[BaseClaim, ...] = ()

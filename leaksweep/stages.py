@@ -38,8 +38,8 @@ def crawl(run: Run, *, limit: int | None = None) -> Summary:
         CrawlError: the catalog cannot be used.
     """
     from crawler.civitai import Civitai
-    from crawler.client import civitai_client, hub_api
     from crawler.crawl import crawl as crawl_hubs
+    from crawler.guest.client import civitai_client, hub_api
     from crawler.huggingface import HuggingFace
 
     settings, tokens = run.settings.crawler, environment_tokens()
@@ -264,7 +264,7 @@ def open_descriptor_of(settings: Settings) -> Descriptor:
 def opened(run: Run) -> Iterator[tuple[Catalog, Ledger]]:
     """The SQL stores of the home folder, made where they are missing."""
     from crawler.catalog import Catalog
-    from crawler.tables import open_engine
+    from crawler.catalog.tables import open_engine
     from scanner.ledger import Ledger
 
     run.home.prepare()

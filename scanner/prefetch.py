@@ -13,9 +13,9 @@ from threading import Lock
 from typing import Protocol
 
 from crawler.checkpoint import Base, Checkpoint, Hub, Layout, RemoteFile, SkipReason
-from crawler.download import DownloadError
-from crawler.headers import HeaderError, local_header
-from crawler.training_metadata import training
+from crawler.evidence.headers import HeaderError, local_header
+from crawler.evidence.training_metadata import training
+from crawler.store.download import DownloadError
 from scanner.job import Job, Outcome, State
 from scanner.ledger import LATER
 

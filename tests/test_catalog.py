@@ -14,8 +14,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateTable
 
-from crawler import tables
-from crawler.catalog import MAX_FAILURES, Catalog, CatalogError
+from crawler.catalog import Catalog, CatalogError, tables
+from crawler.catalog.catalog import MAX_FAILURES
+from crawler.catalog.tables import open_engine
 from crawler.checkpoint import (
     Base,
     BaseClaim,
@@ -32,7 +33,6 @@ from crawler.checkpoint import (
     SkipReason,
     Training,
 )
-from crawler.tables import open_engine
 
 HF, CIVITAI = Hub.HUGGINGFACE, Hub.CIVITAI
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save
 
 from crawler.checkpoint import Checkpoint, Grade, Kind, Page, Skip, SkipReason
-from crawler.civitai import SORTS, Civitai
+from crawler.civitai.listing import SORTS, Civitai
 from crawler.settings import CrawlerSettings
 from crawler.source import SourceError
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent

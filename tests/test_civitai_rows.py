@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawler.checkpoint import Checkpoint, Grade, Kind, Skip, SkipReason
-from crawler.civitai_rows import read_model
+from crawler.civitai.rows import read_model
 from crawler.settings import CrawlerSettings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ from huggingface_hub.utils import close_session
 from huggingface_hub.utils._http import default_client_factory, set_client_factory
 
 from crawler.checkpoint import Hub
-from crawler.client import civitai_client, hub_api, proxy_for, stream_opener
-from crawler.manners import PATIENCE, Manners, PoliteTransport
+from crawler.guest.client import civitai_client, hub_api, proxy_for, stream_opener
+from crawler.guest.manners import PATIENCE, Manners, PoliteTransport
 from crawler.settings import CrawlerSettings
 
 EPOCH = 1_800_000_000.0

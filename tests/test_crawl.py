@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from crawler import tables
-from crawler.catalog import Catalog
+from crawler.catalog import Catalog, tables
+from crawler.catalog.tables import open_engine
 from crawler.checkpoint import (
     Base,
     BaseClaim,
@@ -33,7 +33,6 @@ from crawler.checkpoint import (
 )
 from crawler.crawl import CrawlSummary, crawl
 from crawler.source import SourceError
-from crawler.tables import open_engine
 
 HF, CIVITAI = Hub.HUGGINGFACE, Hub.CIVITAI
 PAGES = 4

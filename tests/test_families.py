@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from crawler import families
-from crawler.family_table import FAMILIES
+from crawler.evidence import families
+from crawler.evidence.family_table import FAMILIES
 
 
 def test_only_the_first_two_families_are_scannable() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from crawler.checkpoint import SkipReason
-from crawler.headers import (
+from crawler.evidence.headers import (
     FIRST_READ,
     MAX_HEADER,
     HeaderError,

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from crawler import training_metadata as metadata
 from crawler.checkpoint import Checkpoint, Kind, RemoteFile, Skip, SkipReason
-from crawler.civitai_rows import read_model
-from crawler.diffusers_folder import folder_files
-from crawler.headers import TensorInfo
-from crawler.huggingface_rows import Listed, candidates, pipeline_class, read_row
+from crawler.civitai.rows import read_model
+from crawler.evidence import training_metadata as metadata
+from crawler.evidence.headers import TensorInfo
+from crawler.evidence.tensor_names import family_of, kind_name
+from crawler.huggingface.folder import folder_files
+from crawler.huggingface.rows import Listed, candidates, pipeline_class, read_row
 from crawler.settings import CrawlerSettings
-from crawler.tensor_names import family_of, kind_name
 
 pytestmark = pytest.mark.samples
 

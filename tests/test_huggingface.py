@@ -13,7 +13,7 @@ from huggingface_hub.utils._http import default_client_factory
 from safetensors.numpy import save
 
 from crawler.checkpoint import Base, Checkpoint, Grade, Hub, Kind, Layout, Page, Skip, SkipReason
-from crawler.client import hub_api
+from crawler.guest.client import hub_api
 from crawler.huggingface import HuggingFace
 from crawler.settings import CrawlerSettings
 from crawler.source import SourceError

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from crawler.checkpoint import Grade, Kind, Layout, RemoteFile, Skip, SkipReason
-from crawler.diffusers_folder import folder_files, weights_bytes
-from crawler.huggingface_rows import Candidate, Listed, base_claims, candidates, prompts, read_row
+from crawler.huggingface.folder import folder_files, weights_bytes
+from crawler.huggingface.rows import Candidate, Listed, base_claims, candidates, prompts, read_row
 
 SHA = "a" * 40
 FOLDER = (

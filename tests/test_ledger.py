@@ -9,12 +9,12 @@ import pytest
 from fakes_scanner import RECIPE, job
 from sqlalchemy import update
 
+from crawler.catalog.tables import open_engine
 from crawler.checkpoint import (
     Hub,
     Skip,
     SkipReason,
 )
-from crawler.tables import open_engine
 from extraction.recipe import Recipe
 from scanner import tables
 from scanner.job import Job, LedgerRow, Outcome, ScanError, State

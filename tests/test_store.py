@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.checkpoint import CrawlError, Hub, RemoteFile, SkipReason
-from crawler.client import stream_opener
-from crawler.download import DownloadError, foreign_content
-from crawler.paths import local_path
+from crawler.guest.client import stream_opener
 from crawler.settings import CrawlerSettings
 from crawler.store import Store, open_store
+from crawler.store.download import DownloadError, foreign_content
+from crawler.store.paths import local_path
 
 HEADER = json.dumps({"a": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}}).encode()
 WEIGHTS = struct.pack("<Q", len(HEADER)) + HEADER + bytes(range(256))

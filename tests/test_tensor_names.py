@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawler.checkpoint import Kind
-from crawler.headers import TensorInfo
-from crawler.tensor_names import family_of, kind_name, kind_of
+from crawler.evidence.headers import TensorInfo
+from crawler.evidence.tensor_names import family_of, kind_name, kind_of
 
 KOHYA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 DIFFUSERS = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"

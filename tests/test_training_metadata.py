@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler import training_metadata as metadata
 from crawler.checkpoint import Grade, PromptOrigin, Training
+from crawler.evidence import training_metadata as metadata
 
 SD15 = "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa"
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crawler.catalog import Catalog
+from crawler.catalog.tables import open_engine
 from crawler.checkpoint import Base, Hub, Kind, Page, RemoteFile, Skip, SkipReason, Training
-from crawler.tables import open_engine
 from extraction.triage.reading import Reading, Rung
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, Outcome, State

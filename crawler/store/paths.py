@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from crawler.checkpoint import SkipReason
-from crawler.download import DownloadError
+from crawler.store.download import DownloadError
 
 
 def local_path(path: str) -> PurePosixPath:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from crawler.family_table import DIGESTS, FAMILIES, FILE_NAMES
+from crawler.evidence.family_table import DIGESTS, FAMILIES, FILE_NAMES
 
 UNKNOWN = "unknown"
 """The family of what the table does not name."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from crawler import families
 from crawler.checkpoint import (
     BaseClaim,
     Checkpoint,
@@ -22,9 +21,10 @@ from crawler.checkpoint import (
     Skip,
     SkipReason,
 )
+from crawler.evidence import families
+from crawler.evidence.training_metadata import MAX_PROMPTS, clean
 from crawler.settings import CrawlerSettings
 from crawler.source import opted_out
-from crawler.training_metadata import MAX_PROMPTS, clean
 
 KINDS = {
     "Checkpoint": Kind.FULL,

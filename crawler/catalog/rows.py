@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, and_, delete, update
 from sqlalchemy.sql.schema import Table
 
-from crawler import tables
+from crawler.catalog import tables
 from crawler.checkpoint import Base, Checkpoint, Hub, Skip
 
 checkpoint_json: TypeAdapter[Checkpoint] = TypeAdapter(Checkpoint)

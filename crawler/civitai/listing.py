@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
-from crawler import families
 from crawler.checkpoint import Checkpoint, Hub, Kind, Page, Skip, SkipReason
-from crawler.civitai_rows import read_model
-from crawler.header_facts import cached_header, header_facts, merge_claims
-from crawler.headers import HeaderError, ranged
+from crawler.civitai.rows import read_model
+from crawler.evidence import families
+from crawler.evidence.header_facts import cached_header, header_facts, merge_claims
+from crawler.evidence.headers import HeaderError, ranged
 from crawler.settings import CrawlerSettings
 from crawler.source import HeaderCache, NoCache, SourceError, tally
 

@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from crawler.checkpoint import Hub, RemoteFile, SkipReason
-from crawler.client import OpenStream, stream_opener
-from crawler.download import Download, DownloadError
-from crawler.paths import check_tree, local_path
+from crawler.guest.client import OpenStream, stream_opener
 from crawler.settings import CrawlerSettings
+from crawler.store.download import Download, DownloadError
+from crawler.store.paths import check_tree, local_path
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Store:
     Args:
         root: folder of the store, made when missing.
         budget: bytes that files and parts may take together. The files unused for longest make room.
-        open_stream: how a file is opened on its hub (`crawler.client.stream_opener`).
+        open_stream: how a file is opened on its hub (`crawler.guest.client.stream_opener`).
         max_file_bytes: largest single file.
         retries: attempts after one that brought nothing new.
         in_use: seconds since its last use for which a file may not be removed.

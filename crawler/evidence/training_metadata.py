@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from crawler import families
 from crawler.checkpoint import BaseClaim, Grade, Prompt, PromptOrigin, Training
+from crawler.evidence import families
 
 MAX_PROMPTS = 5
 MAX_PROMPT_LENGTH = 500

@@ -11,9 +11,17 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, in
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from crawler import tables
+from crawler.catalog import tables
+from crawler.catalog.rows import (
+    base_json,
+    checkpoint_json,
+    checkpoint_row,
+    cleaned,
+    retire,
+    skip_json,
+    skip_row,
+)
 from crawler.checkpoint import Base, Checkpoint, CrawlError, Hub, Kind, Page, Skip, SkipReason
-from crawler.rows import base_json, checkpoint_json, checkpoint_row, cleaned, retire, skip_json, skip_row
 
 MAX_FAILURES = 3
 """A listing that fails so often at one cursor begins anew: the cursor may have expired."""
@@ -46,7 +54,7 @@ class Catalog:
     """Reads and writes the catalog. One writer at a time; any number of readers.
 
     Args:
-        engine: from `crawler.tables.open_engine`.
+        engine: from `crawler.catalog.tables.open_engine`.
         clock: the time that is written down, as ISO 8601.
     """
 

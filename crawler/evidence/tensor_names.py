@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from crawler.checkpoint import Kind
-from crawler.families import UNKNOWN
-from crawler.headers import TensorInfo
+from crawler.evidence.families import UNKNOWN
+from crawler.evidence.headers import TensorInfo
 
 _ADAPTERS = {
     "oft": re.compile(r"\.oft_\w+(\.\w+)?$"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crawler import tensor_names, training_metadata
 from crawler.checkpoint import BaseClaim, Kind, Prompt, RemoteFile, Training
-from crawler.headers import Header, RangeReader, parse_header, read_header
+from crawler.evidence import tensor_names, training_metadata
+from crawler.evidence.headers import Header, RangeReader, parse_header, read_header
 from crawler.source import HeaderCache
 
 

@@ -14,7 +14,7 @@ from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
 from crawler.checkpoint import RemoteFile, SkipReason
-from crawler.headers import RangeReader, ranged
+from crawler.evidence.headers import RangeReader, ranged
 from crawler.source import UNAVAILABLE
 
 MAX_TEXT = 1_000_000

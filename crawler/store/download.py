@@ -18,7 +18,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from crawler.checkpoint import CrawlError, Hub, RemoteFile, SkipReason
-from crawler.client import OpenStream
+from crawler.guest.client import OpenStream
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from huggingface_hub import HfApi
 
 from crawler.checkpoint import Base, Checkpoint, Hub, Page, Skip
-from crawler.huggingface_bases import Bases
-from crawler.huggingface_files import Files, HubError
-from crawler.huggingface_repos import Repositories
-from crawler.huggingface_rows import EXPAND, read_row
+from crawler.huggingface.bases import Bases
+from crawler.huggingface.files import Files, HubError
+from crawler.huggingface.repos import Repositories
+from crawler.huggingface.rows import EXPAND, read_row
 from crawler.settings import CrawlerSettings
 from crawler.source import HeaderCache, NoCache, SourceError, tally
 

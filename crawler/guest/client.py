@@ -15,7 +15,7 @@ from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-define
 from huggingface_hub.utils._http import hf_request_event_hook
 
 from crawler.checkpoint import Hub
-from crawler.manners import Manners, PoliteTransport
+from crawler.guest.manners import Manners, PoliteTransport
 from crawler.settings import CrawlerSettings
 
 OpenStream = Callable[[Hub, str, Mapping[str, str]], AbstractContextManager[httpx.Response]]

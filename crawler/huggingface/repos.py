@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crawler import families
 from crawler.checkpoint import (
     BaseClaim,
     Checkpoint,
@@ -17,12 +16,13 @@ from crawler.checkpoint import (
     SkipReason,
     Training,
 )
-from crawler.diffusers_folder import INDEX, UNET_CONFIG
-from crawler.header_facts import HeaderFacts, cached_header, header_facts, merge_claims
-from crawler.headers import HeaderError
-from crawler.huggingface_bases import Bases
-from crawler.huggingface_files import Files, HubError, refusal
-from crawler.huggingface_rows import Candidate, Listed, candidates
+from crawler.evidence import families
+from crawler.evidence.header_facts import HeaderFacts, cached_header, header_facts, merge_claims
+from crawler.evidence.headers import HeaderError
+from crawler.huggingface.bases import Bases
+from crawler.huggingface.files import Files, HubError, refusal
+from crawler.huggingface.folder import INDEX, UNET_CONFIG
+from crawler.huggingface.rows import Candidate, Listed, candidates
 from crawler.settings import CrawlerSettings
 from crawler.source import HeaderCache
 

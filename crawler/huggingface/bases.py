@@ -5,11 +5,11 @@ from __future__ import annotations
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from crawler import families
 from crawler.checkpoint import Base, Hub, Skip, SkipReason
-from crawler.diffusers_folder import INDEX, UNET_CONFIG, folder_files
-from crawler.huggingface_files import Files, HubError, refusal
-from crawler.huggingface_rows import pipeline_class
+from crawler.evidence import families
+from crawler.huggingface.files import Files, HubError, refusal
+from crawler.huggingface.folder import INDEX, UNET_CONFIG, folder_files
+from crawler.huggingface.rows import pipeline_class
 
 
 class Bases:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from crawler import families
 from crawler.checkpoint import (
     BaseClaim,
     Grade,
@@ -21,9 +20,10 @@ from crawler.checkpoint import (
     Skip,
     SkipReason,
 )
-from crawler.diffusers_folder import INDEX, PICKLES, folder_files, weights_bytes
+from crawler.evidence import families
+from crawler.evidence.training_metadata import MAX_PROMPTS, clean
+from crawler.huggingface.folder import INDEX, PICKLES, folder_files, weights_bytes
 from crawler.source import opted_out
-from crawler.training_metadata import MAX_PROMPTS, clean
 
 EXPAND = (
     "author", "baseModels", "cardData", "config", "disabled", "downloads", "gated", "lastModified",

@@ -1,0 +1,5 @@
+"""What the hubs offer, as far as it has been read: one database, written page by page."""
+
+from crawler.catalog.catalog import Catalog, CatalogError, ShardRow
+
+__all__ = ["Catalog", "CatalogError", "ShardRow"]

@@ -1,0 +1,1 @@
+"""Good manners: how both hubs are spoken to."""
