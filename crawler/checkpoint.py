@@ -30,6 +30,21 @@ class Kind(StrEnum):
     TEXTUAL_INVERSION = "textual_inversion"
 
 
+class Presence(StrEnum):
+    """How a repository stands on its hub."""
+
+    PRESENT = "present"
+    GATED = "gated"
+    """Its metadata is public, its files are not."""
+    DISABLED = "disabled"
+    ARCHIVED = "archived"
+    TAKEN_DOWN = "taken_down"
+    UNREACHABLE = "unreachable"
+    """No listing shows it, and the hub does not find it: private, hidden, gone, or an error of the hub."""
+    GONE = "gone"
+    """Unreachable for weeks, by repeated proof. Its row stays."""
+
+
 class Layout(StrEnum):
     """How the weights lie on the hub."""
 
@@ -230,11 +245,52 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A repository on Hugging Face, or a model on Civitai, as its hub lists it."""
+
+    hub: Hub
+    number: str
+    """What the hub itself knows it by, and what outlives a rename: `_id` on Hugging Face, the model's id."""
+    repo: str
+    """"owner/name" on Hugging Face; "modelId" on Civitai, as in Checkpoint and Skip."""
+    revision: str
+    """Changes whenever its weights, or what is said of them, may have: the commit on Hugging Face; on Civitai,
+    which has none, a digest of its versions and files without their counters."""
+    presence: Presence = Presence.PRESENT
+    created_at: str | None = None
+    """ISO 8601, UTC, as all times here; None where the hub does not tell."""
+    updated_at: str | None = None
+    downloads: int | None = None
+    license: str | None = None
+    look: bool = False
+    """Whether a further request could tell what its rows do not: see `Source.look`."""
+    facts: str = ""
+    """What the source needs for that, in JSON of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One answer of a hub, parsed: committed whole, together with the cursor that follows it."""
 
-    rows: tuple[Checkpoint | Skip, ...]
-    cursor: str | None
+    rows: tuple[Checkpoint | Skip, ...] = ()
+    """What the listing alone tells of weights; each belongs to one of `listings` by its `repo`, or is a
+    malformed row that no listing could be made of."""
+    cursor: str | None = None
     """Where to go on; None after the last page."""
+    listings: tuple[Listing, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
     """Counters for the log, such as rows seen twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What a hub says when it is asked for one repository that its listings did not show."""
+
+    number: str
+    presence: Presence
+    detail: str
+    """For a person: status, error code and message."""
+    proof: bool = False
+    """Whether it counts towards a tombstone: a plain "not found", not a 401 that may mean anything."""
+    listing: Listing | None = None
+    """Its row as it is now, where the hub shows it; its `repo` is another one after a rename."""

@@ -29,11 +29,16 @@ class CrawlerSettings(BaseModel):
         description="An address or page where a hub's operators can reach you; goes into the user agent.",
     )
     include: tuple[Word, ...] = Field(
-        default=("diffusers", "lora", "text-to-image"),
-        description="Hugging Face tags to list, one after the other; a repository found twice counts once.",
+        default=("pipeline_tag=text-to-image", "diffusers", "lora", "textual_inversion", "stable-diffusion"),
+        description="Hugging Face tags, or queries with =, to list; a repository found twice counts once.",
+    )
+    list_by_base: bool = Field(
+        default=True,
+        description="List Hugging Face by every known base model and pipeline class, too; finds untagged ones.",
     )
     civitai_types: tuple[Word, ...] = Field(
-        default=("Checkpoint", "LORA", "LoCon", "DoRA"), description="Civitai model types to list."
+        default=("Checkpoint", "LORA", "LoCon", "DoRA", "TextualInversion"),
+        description="Civitai model types to list.",
     )
     base_models: dict[str, Word] = Field(
         default_factory=dict,
@@ -44,6 +49,28 @@ class CrawlerSettings(BaseModel):
     )
     page_size: int = Field(
         default=100, ge=1, le=1000, description="Rows asked for at a time; Civitai gives 100 at most."
+    )
+    full_pass_days: int = Field(
+        default=7,
+        ge=1,
+        le=365,
+        description="Read a hub whole after so many days; until then, what its dates say has changed.",
+    )
+    overlap_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=720,
+        description="How far before the last pass an increment reads back, for clocks and late answers.",
+    )
+    tombstone_days: int = Field(
+        default=21,
+        ge=1,
+        le=365,
+        description="A repository that a hub denies for so long, on three days at least, counts as gone.",
+    )
+    look_inside: bool = Field(
+        default=True,
+        description="Ask for file lists, configs and headers where a listing is not enough; false: list only.",
     )
     read_headers: bool = Field(
         default=True,

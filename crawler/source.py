@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
-from crawler.checkpoint import Checkpoint, CrawlError, Hub, Page, Skip
+from crawler.checkpoint import Checkpoint, CrawlError, Hub, Listing, Page, Probe, Skip
 
 UNAVAILABLE = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses that say "not now": worth another run, unlike the rest of the errors."""
@@ -15,20 +17,63 @@ class SourceError(CrawlError):
     """A hub's listing cannot be read on. What was committed stays; a new crawl goes on from there."""
 
 
+class Mode(StrEnum):
+    """How much of a hub a pass reads."""
+
+    FULL = "full"
+    """All of it. Finds what is gone, and what a hub's dates do not show."""
+    INCREMENT = "increment"
+    """What has changed since the last pass, by the hub's own dates."""
+
+
 class Source(Protocol):
     """A place that publishes checkpoints."""
 
     hub: Hub
 
-    def shards(self) -> Sequence[str]:
-        """Names of the listings to walk. They may overlap; a checkpoint's id says what is the same."""
+    @property
+    def rules(self) -> str:
+        """Changes with the settings and the version that decide what becomes of a listing: all is decided
+        anew when it does."""
         ...
 
-    def pages(self, shard: str, cursor: str | None) -> Iterator[Page]:
+    def shards(self, mode: Mode) -> Sequence[str]:
+        """Names of the listings to walk. They may overlap; a listing's number says what is the same.
+
+        Raises:
+            SourceError: the hub has to be asked for them, and does not answer.
+        """
+        ...
+
+    def pages(self, shard: str, cursor: str | None, since: datetime | None) -> Iterator[Page]:
         """Yield the pages after `cursor`, or all of them when it is None; the last has no cursor.
+
+        Args:
+            since: of an increment, which ends where all is older; None in a full pass. With a zone.
 
         Raises:
             SourceError: the hub does not answer, or not as documented, after retries.
+        """
+        ...
+
+    def look(self, listing: Listing, rows: Sequence[Checkpoint]) -> Sequence[Checkpoint | Skip]:
+        """Ask for what the listing leaves open, and return all rows of the repository, which replace `rows`.
+
+        What the hub refuses about this one repository is a Skip.
+
+        Args:
+            rows: the checkpoints that the listing alone gave.
+
+        Raises:
+            SourceError, or an error of the transport: the hub is away; asked again by the next crawl.
+        """
+        ...
+
+    def probe(self, listings: Sequence[Listing]) -> Sequence[Probe]:
+        """Ask for repositories that no listing showed any more. Those that got no clear answer are left out.
+
+        Raises:
+            SourceError, or an error of the transport: the hub is away.
         """
         ...
 
@@ -43,6 +88,16 @@ class HeaderCache(Protocol):
     def put_header(self, digest: str, data: bytes) -> None: ...
 
 
+class AnswerCache(HeaderCache, Protocol):
+    """Answers that can never change, such as the file list of a commit: asked for once, kept for ever."""
+
+    def answer(self, name: str) -> bytes | None:
+        """What was kept under this name, such as "tree owner/name@commit"; None when nothing was."""
+        ...
+
+    def put_answer(self, name: str, data: bytes) -> None: ...
+
+
 class NoCache:
     """Remembers nothing."""
 
@@ -50,6 +105,12 @@ class NoCache:
         return None
 
     def put_header(self, digest: str, data: bytes) -> None:
+        return None
+
+    def answer(self, name: str) -> bytes | None:
+        return None
+
+    def put_answer(self, name: str, data: bytes) -> None:
         return None
 
 
