@@ -264,7 +264,7 @@ def open_descriptor_of(settings: Settings) -> Descriptor:
 def opened(run: Run) -> Iterator[tuple[Catalog, Ledger]]:
     """The SQL stores of the home folder, made where they are missing."""
     from crawler.catalog import Catalog
-    from crawler.catalog.tables import open_engine
+    from crawler.catalog.engine import open_engine
     from scanner.ledger import Ledger
 
     run.home.prepare()

@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateTable
 
 from crawler.catalog import Catalog, CatalogError, tables
 from crawler.catalog.catalog import MAX_FAILURES
-from crawler.catalog.tables import open_engine
+from crawler.catalog.engine import open_engine
 from crawler.checkpoint import (
     Base,
     BaseClaim,

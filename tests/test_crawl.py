@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from crawler.catalog import Catalog, tables
-from crawler.catalog.tables import open_engine
+from crawler.catalog.engine import open_engine
 from crawler.checkpoint import (
     Base,
     BaseClaim,

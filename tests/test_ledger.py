@@ -9,7 +9,7 @@ import pytest
 from fakes_scanner import RECIPE, job
 from sqlalchemy import update
 
-from crawler.catalog.tables import open_engine
+from crawler.catalog.engine import open_engine
 from crawler.checkpoint import (
     Hub,
     Skip,

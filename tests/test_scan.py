@@ -16,7 +16,7 @@ import pytest
 from fakes_scanner import BASE, RECIPE, FakeFiles, FakeWorker, lora
 
 from crawler.catalog import Catalog
-from crawler.catalog.tables import open_engine
+from crawler.catalog.engine import open_engine
 from crawler.checkpoint import Base, Checkpoint, Hub, Page, RemoteFile, SkipReason
 from crawler.store.download import DownloadError
 from scanner.extraction_store import ExtractionStore, StoreError

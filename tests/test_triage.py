@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crawler.catalog import Catalog
-from crawler.catalog.tables import open_engine
+from crawler.catalog.engine import open_engine
 from crawler.checkpoint import Base, Hub, Kind, Page, RemoteFile, Skip, SkipReason, Training
 from extraction.triage.reading import Reading, Rung
 from scanner.extraction_store import ExtractionStore

@@ -76,7 +76,7 @@ class Catalog:
                         connection.execute(CreateIndex(index, if_not_exists=True))
                 found = connection.scalar(select(tables.schema_version.c.version))
                 if found is None:
-                    tables.upsert(connection, tables.schema_version, [{"version": tables.SCHEMA_VERSION}])
+                    upsert(connection, tables.schema_version, [{"version": tables.SCHEMA_VERSION}])
         except DatabaseError as error:
             raise CatalogError(
                 f"{self._engine.url}: cannot be used as a catalog ({error.orig}); "
@@ -130,8 +130,8 @@ class Catalog:
             left_out = [row for row in rows if isinstance(row, Skip)]
             checkpoints = {row.id: checkpoint_row(row, seen) for row in found}
             skips = {(row.repo, row.revision, row.path): skip_row(row, seen) for row in left_out}
-            tables.upsert(connection, tables.checkpoint, list(checkpoints.values()), keep=["first_seen"])
-            tables.upsert(connection, tables.skip, list(skips.values()), keep=["first_seen"])
+            upsert(connection, tables.checkpoint, list(checkpoints.values()), keep=["first_seen"])
+            upsert(connection, tables.skip, list(skips.values()), keep=["first_seen"])
             table = tables.shard
             connection.execute(
                 update(table)
@@ -256,7 +256,7 @@ class Catalog:
                 "revision": base.revision,
                 "record": record.decode(),
             }
-            tables.upsert(connection, tables.base, [row])
+            upsert(connection, tables.base, [row])
 
     def base(self, repo: str) -> Base | None:
         """The base known by this name; None when it was never looked up or could not be found."""
@@ -275,7 +275,7 @@ class Catalog:
     def put_header(self, digest: str, data: bytes) -> None:
         """Keep a file's safetensors header under the SHA-256 of the file."""
         with self._engine.begin() as connection:
-            tables.upsert(connection, tables.header, [{"digest": digest, "data": data}])
+            upsert(connection, tables.header, [{"digest": digest, "data": data}])
 
     def header(self, digest: str) -> bytes | None:
         """The header kept for a file, so that no hub is asked twice."""

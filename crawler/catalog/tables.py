@@ -1,16 +1,11 @@
-"""The catalog's tables, and the SQL engine that all stores of a home share."""
+"""The catalog's tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
-    Connection,
-    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -18,27 +13,30 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    make_url,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever the meaning of a table below changes."""
 
 metadata = MetaData()
 
 schema_version = Table("catalog_schema", metadata, Column("version", Integer, primary_key=True))
 
-crawl = Table(
-    "crawl",
+walk = Table(
+    "walk",
     metadata,
     Column("number", Integer, primary_key=True),
+    Column("hub", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("since", String),
     Column("started_at", String, nullable=False),
-    Column("closed_at", String),
+    Column("ended_at", String),
+    Column("complete", Boolean, nullable=False, default=False),
+    Column("looked", Integer, nullable=False, default=0),
+    Column("found", Integer, nullable=False, default=0),
 )
-"""One row a crawl; `closed_at` is empty while it runs, and stays so when it was killed."""
+"""One row for each pass over a hub's listings. `ended_at` is empty while it runs, and stays so when it was
+killed or its hub failed: the next crawl goes on with it. `found` counts the checkpoints that it wrote."""
 
 shard = Table(
     "shard",
@@ -48,12 +46,74 @@ shard = Table(
     Column("cursor", Text),
     Column("finished", Boolean, nullable=False, default=False),
     Column("pages", Integer, nullable=False, default=0),
-    Column("checkpoints", Integer, nullable=False, default=0),
-    Column("skips", Integer, nullable=False, default=0),
+    Column("listed", Integer, nullable=False, default=0),
     Column("failures", Integer, nullable=False, default=0),
     Column("error", Text, nullable=False, default=""),
 )
-"""How far each listing of a hub has been read, with its counters."""
+"""How far each listing of a hub has been read in its newest pass."""
+
+repository = Table(
+    "repository",
+    metadata,
+    Column("hub", String, primary_key=True),
+    Column("number", String, primary_key=True),
+    Column("repo", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("presence", String, nullable=False),
+    Column("created_at", String),
+    Column("updated_at", String),
+    Column("downloads", BigInteger),
+    Column("license", String),
+    Column("facts", Text, nullable=False),
+    Column("read_as", String, nullable=False),
+    Column("pending", Boolean, nullable=False),
+    Column("looked", Integer, nullable=False, default=0),
+    Column("walk", Integer, nullable=False),
+    Column("first_seen", String, nullable=False),
+    Column("last_seen", String, nullable=False),
+    Column("missed", Integer, nullable=False, default=0),
+    Column("unreachable_since", String),
+    Column("probed_at", String),
+    Index("repository_repo", "hub", "repo"),
+    Index("repository_first_seen", "first_seen"),
+)
+"""What a hub lists. Rows are never deleted.
+
+`read_as` is a digest of what was said and of the rules it was read by: while it stays the same nothing is
+decided again. `pending` ones are still to be looked into; `looked` is the walk that last tried. `walk` is the
+one that last saw it, `missed` how many full ones in a row have not.
+"""
+Index(
+    "repository_pending",
+    repository.c.hub,
+    repository.c.downloads,
+    sqlite_where=repository.c.pending,
+    postgresql_where=repository.c.pending,
+)
+
+proof = Table(
+    "proof",
+    metadata,
+    Column("hub", String, primary_key=True),
+    Column("number", String, primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("detail", Text, nullable=False),
+)
+"""The days on which a hub denied a repository that its listings did not show."""
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("hub", String, nullable=False),
+    Column("number", String, nullable=False),
+    Column("repo", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("event_at", "at"),
+)
+"""What became of known repositories. What is new is told by `repository.first_seen`."""
 
 checkpoint = Table(
     "checkpoint",
@@ -71,7 +131,7 @@ checkpoint = Table(
     Column("base_repo", String),
     Column("base_grade", Integer),
     Column("title", Text, nullable=False),
-    Column("downloads", Integer),
+    Column("downloads", BigInteger),
     Column("current", Boolean, nullable=False),
     Column("first_seen", String, nullable=False),
     Column("last_seen", String, nullable=False),
@@ -95,11 +155,27 @@ skip = Table(
     Column("record", Text, nullable=False),
 )
 
+claim = Table(
+    "claim",
+    metadata,
+    Column("checkpoint_id", Text, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("repo", String),
+    Column("family", String),
+    Column("grade", Integer, nullable=False),
+    Column("digest", String(64)),
+    Index("claim_repo", "repo"),
+    Index("claim_digest", "digest"),
+)
+"""Every statement about a checkpoint's base, best first. `digest` is the SHA-256 of the base, where the claim
+names it."""
+
 base = Table(
     "base",
     metadata,
     Column("repo", String, primary_key=True),
-    Column("crawl", Integer, nullable=False),
+    Column("asked_at", String, nullable=False),
     Column("found", Boolean, nullable=False),
     Column("revision", String, nullable=False),
     Column("record", Text, nullable=False),
@@ -112,51 +188,12 @@ header = Table(
     Column("digest", String(64), primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
+"""Safetensors headers by the SHA-256 of their file, deflated."""
 
-
-def open_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
-    """An engine for SQLite (`sqlite:///path`) or PostgreSQL (`postgresql+psycopg2://...`).
-
-    SQLite is opened in WAL mode, so that reports can read while a crawl writes, with foreign keys enforced
-    and `busy_timeout` seconds of waiting for another writer. Missing folders on the way to the file are made.
-    """
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-        database = make_url(url).database
-        if database and database != ":memory:":
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
-
-        @event.listens_for(engine, "connect")
-        def _pragmas(connection: Any, _: Any) -> None:
-            cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA foreign_keys = ON")
-            cursor.close()
-
-    return engine
-
-
-def upsert(
-    connection: Connection,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    keep: Sequence[str] = (),
-) -> None:
-    """Insert rows; where the primary key is there already, replace all columns given but those in `keep`.
-
-    One statement for one kind of rows: they must have the same columns.
-    """
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    keys = [column.name for column in table.primary_key.columns]
-    statement = dialect.insert(table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in (*keys, *keep)}
-    # A table of keys alone has nothing to replace.
-    if changed:
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-    else:
-        statement = statement.on_conflict_do_nothing()
-    connection.execute(statement, list(rows))
+answer = Table(
+    "answer",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+"""Answers that cannot change, such as the file list of a commit, deflated."""
