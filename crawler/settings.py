@@ -40,6 +40,11 @@ class CrawlerSettings(BaseModel):
         default=("Checkpoint", "LORA", "LoCon", "DoRA", "TextualInversion"),
         description="Civitai model types to list.",
     )
+    civitai_headers_per_crawl: int = Field(
+        default=200,
+        ge=0,
+        description="Headers read from Civitai in one crawl; each counts as a download, of which it allows few.",
+    )
     base_models: dict[str, Word] = Field(
         default_factory=dict,
         description="Civitai base model label to Hugging Face repository; overrides the built-in table.",

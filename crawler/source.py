@@ -17,6 +17,10 @@ class SourceError(CrawlError):
     """A hub's listing cannot be read on. What was committed stays; a new crawl goes on from there."""
 
 
+class Enough(SourceError):
+    """What a hub may be asked for in one night has been asked for. No failure: the next crawl goes on."""
+
+
 class Mode(StrEnum):
     """How much of a hub a pass reads."""
 
@@ -24,6 +28,8 @@ class Mode(StrEnum):
     """All of it. Finds what is gone, and what a hub's dates do not show."""
     INCREMENT = "increment"
     """What has changed since the last pass, by the hub's own dates."""
+    DUMP = "dump"
+    """A published dump of a hub, in place of its answers."""
 
 
 class Source(Protocol):
@@ -65,6 +71,7 @@ class Source(Protocol):
             rows: the checkpoints that the listing alone gave.
 
         Raises:
+            Enough: no more may be looked at in this crawl; the next one goes on.
             SourceError, or an error of the transport: the hub is away; asked again by the next crawl.
         """
         ...
