@@ -117,6 +117,8 @@ class BaseClaim:
     source: str
     """Who said it: "hub relation", "card", "civitai baseModel", "header digest", "header model name"."""
     grade: Grade
+    digest: str | None = None
+    """SHA-256 of the base's weights, lower-case hex, where the claim names it; also one that nobody knows."""
 
 
 class PromptOrigin(StrEnum):

@@ -1,15 +1,14 @@
-"""The crawl's records as the catalog's rows, and what a new row puts in the shade."""
+"""The crawl's records as the catalog's rows."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, and_, delete, update
-from sqlalchemy.sql.schema import Table
 
-from crawler.catalog import tables
-from crawler.checkpoint import Base, Checkpoint, Hub, Skip
+from crawler.checkpoint import Base, Checkpoint, Listing, Presence, Skip
 
 checkpoint_json: TypeAdapter[Checkpoint] = TypeAdapter(Checkpoint)
 skip_json: TypeAdapter[Skip] = TypeAdapter(Skip)
@@ -23,12 +22,59 @@ def cleaned(row: Checkpoint | Skip) -> Checkpoint | Skip:
     return skip_json.validate_python(_without_broken(skip_json.dump_python(row)))
 
 
+def storable(text: str) -> str:
+    """Text without what SQL and UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 def _without_broken(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode().replace("\0", "?")
+        return storable(value)
     if isinstance(value, dict):
         return {name: _without_broken(item) for name, item in value.items()}
     return [_without_broken(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_as(listing: Listing, rules: str) -> str:
+    """32 hex digits that change when the listing says something else, or is read by other rules."""
+    said = (rules, listing.repo, listing.presence, listing.revision, str(listing.look), listing.facts)
+    return hashlib.blake2b("\x1f".join(said).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def listing_row(listing: Listing, **standing: Any) -> dict[str, Any]:
+    """The row of a repository; `standing` are the columns that the catalog keeps for itself."""
+    return {
+        "hub": listing.hub,
+        "number": storable(listing.number),
+        "repo": storable(listing.repo),
+        "revision": storable(listing.revision),
+        "presence": listing.presence,
+        "created_at": listing.created_at,
+        "updated_at": listing.updated_at,
+        "downloads": listing.downloads,
+        "license": None if listing.license is None else storable(listing.license),
+        "facts": storable(listing.facts),
+        "missed": 0,
+        "unreachable_since": None,
+        **standing,
+    }
+
+
+def listing_of(row: Any) -> Listing:
+    """The record of a row of `repository`; `look` is whether it is still to be looked into."""
+    return Listing(
+        hub=row.hub,
+        number=row.number,
+        repo=row.repo,
+        revision=row.revision,
+        presence=Presence(row.presence),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        downloads=row.downloads,
+        license=row.license,
+        look=row.pending,
+        facts=row.facts,
+    )
 
 
 def checkpoint_row(checkpoint: Checkpoint, seen: str) -> dict[str, Any]:
@@ -56,6 +102,20 @@ def checkpoint_row(checkpoint: Checkpoint, seen: str) -> dict[str, Any]:
     }
 
 
+def claim_rows(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
+    """Yield a row for each statement about the checkpoint's base, best first."""
+    for place, claim in enumerate(checkpoint.claims):
+        yield {
+            "checkpoint_id": checkpoint.id,
+            "place": place,
+            "source": claim.source,
+            "repo": claim.repo,
+            "family": claim.family,
+            "grade": int(claim.grade),
+            "digest": claim.digest,
+        }
+
+
 def skip_row(skip: Skip, seen: str) -> dict[str, Any]:
     """The row of a thing left out; `seen` is ISO 8601."""
     return {
@@ -68,20 +128,3 @@ def skip_row(skip: Skip, seen: str) -> dict[str, Any]:
         "last_seen": seen,
         "record": skip_json.dump_json(skip).decode(),
     }
-
-
-def retire(connection: Connection, hub: Hub, repo: str, revision: str) -> None:
-    """Make way for what a page says of a repository: its checkpoints are current no more, its skips are gone.
-
-    A revision of Hugging Face replaces the one before. Civitai's revisions are versions that stand side by
-    side: each is replaced by itself only, and by a word on the whole model (no revision).
-    """
-
-    def place(table: Table) -> Any:
-        where = and_(table.c.hub == hub, table.c.repo == repo)
-        if hub is Hub.CIVITAI and revision:
-            where = and_(where, table.c.revision.in_([revision, ""]))
-        return where
-
-    connection.execute(update(tables.checkpoint).where(place(tables.checkpoint)).values(current=False))
-    connection.execute(delete(tables.skip).where(place(tables.skip)))

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -197,3 +198,37 @@ answer = Table(
     Column("data", LargeBinary, nullable=False),
 )
 """Answers that cannot change, such as the file list of a commit, deflated."""
+
+sample = Table(
+    "sample",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("drawn_at", String, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("strata_by", Text, nullable=False),
+    Column("allocation", String, nullable=False),
+    Column("minimum", Integer, nullable=False),
+    Column("selection", Text, nullable=False),
+    Column("strata", Text, nullable=False),
+    Column("contents", Integer, nullable=False),
+    Column("places", Integer, nullable=False),
+    Column("catalog_places", Integer, nullable=False),
+)
+"""Samples that were drawn, with all that is needed to draw them again. `strata` holds their values and sizes
+as JSON; `contents` and `places` count what could be drawn, `catalog_places` all current checkpoints."""
+
+sample_member = Table(
+    "sample_member",
+    metadata,
+    Column("sample", String, primary_key=True),
+    Column("content", Text, primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("checkpoint_id", Text, nullable=False),
+    Column("stratum", Integer, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("weight", Float, nullable=False),
+    Index("sample_member_content", "content"),
+)
+"""What was drawn, in the order of drawing. `content` is the SHA-256 of the weights, or the checkpoint's id where
+no hub tells it; `stratum` counts the strata of the sample from 0."""
