@@ -1,50 +1,74 @@
-"""How a guest behaves: retries that wait as asked, rate limits left with headroom, tokens kept at home."""
+"""How a guest behaves: retries that wait as asked, one budget for everybody, tokens kept at home."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
-from huggingface_hub.utils._http import parse_ratelimit_headers
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    retry_if_result,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+from crawler.guest import body, origins
+from crawler.guest.answers import TRANSIENT, announced, wait_asked
+from crawler.guest.budget import Bucket, Budget, Permit
+from crawler.guest.refusals import Refusal, left_alone, unacceptable
+from crawler.guest.traffic import NO_ANSWER, Spent, Traffic
 
 logger = logging.getLogger(__name__)
 
-TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 PATIENCE = 900.0
 """Longest wait that is slept through, in seconds; a hub that asks for a day has refused."""
+DEADLINE = 300.0
+"""Seconds for the body of an answer that is no download; a page of a listing takes a few."""
+MAX_ANSWER = 64_000_000
+"""Bytes of such a body, unpacked; a page of 1,000 repositories has a few million."""
 _backoff = wait_random_exponential(multiplier=1, max=60)
+
+Attempt = Callable[[httpx.Request], httpx.Response]
+
+
+@dataclass(slots=True)
+class _Call:
+    """One request on its way through its attempts."""
+
+    request: httpx.Request
+    bucket: Bucket
+    attempt: Attempt
+    trial: bool = False
+    asked: float | None = None
+    """Seconds that the last answer asked to wait."""
 
 
 class Manners:
-    """How one hub is spoken to, and what it has said of its limits. Outlives the clients that use it.
+    """How one hub is spoken to. Outlives the clients that use it; shares what it knows through the budget.
 
-    - 408, 429 and the passing 5xx are retried, and so are broken connections: after `Retry-After` (seconds or
-      an HTTP date), else after the reset of an exhausted `RateLimit`, else with full jitter up to 60 seconds.
-    - After an answer that says the remaining quota is within the headroom, the next request of the same
-      bucket waits for the reset. The hub counts for the whole account, so this holds for several workers.
-    - A host that has used up all attempts gets single ones until it answers again, because callers (such as
-      huggingface_hub) have retries of their own.
-    - `Authorization` leaves for `token_origin` only, whoever redirected.
+    - Each attempt takes its place in the budget first, and waits there for quota, `Retry-After` (seconds
+      or an HTTP date, whoever was told) and the least interval. A wait over `PATIENCE` is refused.
+    - 408, 429 and the passing 5xx are retried, and so are broken connections: as asked, else with full jitter
+      up to 60 seconds. Answers of the API are read whole within the attempt, so a cut one is retried too.
+    - A host where request after request comes to nothing is left alone (`crawler.guest.circuit`).
+    - `Authorization` leaves for `token_origin` only, whoever redirected; redirects out of TLS, and of the API
+      to another host, are refused.
+
+    What is refused is raised as `crawler.guest.refusals.Refusal`, which is also a `TransportError` of the
+    request's library.
 
     Args:
         retry_on: exceptions of the transport's library that are worth another attempt.
         token_origin: address whose scheme, host and port may see the token.
         headroom: share of the announced quota that stays unused, 0 to 1.
-        interval: least seconds between two requests.
-        wall: seconds since the epoch, for HTTP dates.
+        interval: least seconds between two requests to that address.
+        account: whose quota is spent, see `crawler.guest.budget.account`.
+        budget: what all processes share; None for one of this object's own.
+        traffic: counts what is asked; None for one of this object's own.
+        timeout: seconds to wait for a connection or the next bytes, where the request sets no time at all, as
+            those of huggingface_hub.
+        deadline: seconds for the body of an answer that is no download.
+        max_answer: bytes of such a body.
+        clock: seconds from any beginning, for deadlines.
+        wall: seconds since the epoch.
     """
 
     def __init__(
@@ -55,90 +79,148 @@ class Manners:
         retries: int = 5,
         headroom: float = 0.2,
         interval: float = 0.0,
+        account: str = "",
+        budget: Budget | None = None,
+        traffic: Traffic | None = None,
+        timeout: float = 30.0,
+        deadline: float = DEADLINE,
+        max_answer: int = MAX_ANSWER,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._retry_on = retry_on
-        self._token_origin = _origin(httpx.URL(token_origin))
+        self._home = origins.origin(httpx.URL(token_origin))
         self._retries = retries
         self._headroom = headroom
         self._interval = interval
+        self._account = account
+        self._budget = budget or Budget(clock=wall)
+        self._traffic = traffic or Traffic()
+        self._timeout = timeout
+        self._deadline = deadline
+        self._max_answer = max_answer
         self._clock = clock
         self._wall = wall
         self._sleep = sleep
-        self._lock = threading.Lock()
-        self._not_before: dict[str, float] = {}
-        self._tired: set[str] = set()
 
-    def send(
-        self, request: httpx.Request, attempt: Callable[[httpx.Request], httpx.Response]
-    ) -> httpx.Response:
+    def spent(self) -> tuple[Spent, ...]:
+        """What was asked so far, by whoever shares the traffic."""
+        return self._traffic.spent()
+
+    def send(self, request: httpx.Request, attempt: Attempt) -> httpx.Response:
         """Answer a request by as many attempts as it takes; the last answer, or error, when none helps."""
-        if _origin(request.url) != self._token_origin:
+        times = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {
+            phase: times.get(phase) or self._timeout for phase in ("connect", "read", "write", "pool")
+        }
+        at_home = origins.origin(request.url) == self._home
+        if not at_home:
             request.headers.pop("Authorization", None)
-        host = request.url.host
-        attempts = 1 if host in self._tired else self._retries + 1
+        bucket = Bucket(
+            host=origins.host(request.url),
+            name=origins.bucket(request.url, self._home),
+            account=self._account if at_home else "",
+        )
         response: httpx.Response = Retrying(
-            stop=stop_after_attempt(attempts),
+            stop=self._is_enough,
             wait=self._pause,
-            retry=retry_if_exception_type(self._retry_on) | retry_if_result(self._is_passing),
-            sleep=self._sleep,
+            retry=self._may_help,
+            sleep=lambda seconds: self._rest(bucket, seconds),
             before_sleep=_discard,
-            retry_error_callback=lambda state: self._give_up(host, state),
-        )(self._attempt, request, attempt)
-        if response.status_code not in TRANSIENT:
-            self._tired.discard(host)
+            retry_error_callback=self._give_up,
+        )(self._attempt, _Call(request, bucket, attempt))
         return response
 
-    def _attempt(
-        self, request: httpx.Request, attempt: Callable[[httpx.Request], httpx.Response]
-    ) -> httpx.Response:
-        bucket = _bucket(request.url)
-        with self._lock:
-            now = self._clock()
-            start = max(now, self._not_before.get(bucket, now), self._not_before.get("", now))
-            self._not_before[""] = start + self._interval
-        if start > now:
-            self._sleep(start - now)
-        response = attempt(request)
-        self._note(bucket, response.headers)
+    def _attempt(self, call: _Call) -> httpx.Response:
+        call.asked = None
+        permit = self._permit(call)
+        call.trial = permit.trial
+        try:
+            response = call.attempt(call.request)
+        except BaseException:
+            self._budget.lost(permit)
+            self._traffic.answered(call.bucket, NO_ANSWER)
+            raise
+        self._budget.answered(permit, announced(response.headers))
+        self._traffic.answered(call.bucket, response.status_code)
+        response = self._accepted(call, response)
+        if permit.strained and response.status_code not in TRANSIENT:
+            self._budget.recovered(call.bucket.host)
+        call.asked = wait_asked(response, call.bucket.name, self._wall())
+        if call.asked is not None:
+            reason = f"it answered {response.status_code} and asks for {call.asked:.0f} s of silence"
+            self._budget.hold(call.bucket, call.asked, reason)
         return response
 
-    def _note(self, bucket: str, headers: Mapping[str, str]) -> None:
-        limit = parse_ratelimit_headers(headers)
-        if limit is not None and limit.remaining <= self._headroom * (limit.limit or 0):
-            logger.info("%s: %d requests left, waiting %d s", bucket, limit.remaining, limit.reset_in_seconds)
-            with self._lock:
-                self._not_before[bucket] = self._clock() + min(limit.reset_in_seconds, PATIENCE)
+    def _permit(self, call: _Call) -> Permit:
+        """A place in the budget, waited for.
 
-    def _is_passing(self, response: httpx.Response) -> bool:
-        return response.status_code in TRANSIENT and (self._asked(response) or 0.0) <= PATIENCE
+        Raises:
+            LeftAlone: the wait would be too long.
+        """
+        interval = self._interval if call.bucket.name != origins.FILES else 0.0
+        while True:
+            verdict = self._budget.reserve(call.bucket, interval=interval, headroom=self._headroom)
+            if isinstance(verdict, Permit):
+                return verdict
+            wait = max(0.0, verdict.until - self._wall())
+            if verdict.final or wait > PATIENCE:
+                raise left_alone(call.request, call.bucket.host, verdict.until, verdict.reason)
+            logger.log(
+                logging.INFO if wait >= max(1.0, interval) else logging.DEBUG,
+                "%s: waiting %.1f s: %s",
+                call.bucket,
+                wait,
+                verdict.reason,
+            )
+            self._rest(call.bucket, wait)
+
+    def _accepted(self, call: _Call, response: httpx.Response) -> httpx.Response:
+        """The answer, counted, and read whole unless it is a file.
+
+        Raises:
+            Unacceptable: it leads astray or breaks a bound.
+        """
+        body.counted(response, lambda size: self._traffic.received(call.bucket, size))
+        is_api = call.bucket.name == origins.API
+        wrong = origins.misdirection(call.request, response, api=is_api)
+        if wrong:
+            response.close()
+            raise unacceptable(call.request, call.bucket.host, wrong)
+        if response.is_closed or not (is_api or response.status_code >= 400):
+            return response
+        if call.request.method == "HEAD":  # its headers speak of a body that does not come
+            response.read()
+            return response
+        try:
+            return body.whole(response, limit=self._max_answer, seconds=self._deadline, clock=self._clock)
+        except body.Excess as error:
+            raise unacceptable(call.request, call.bucket.host, str(error)) from error
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        return _call(state).trial or state.attempt_number > self._retries
+
+    def _may_help(self, state: RetryCallState) -> bool:
+        assert state.outcome is not None
+        if state.outcome.failed:
+            error = state.outcome.exception()
+            return isinstance(error, self._retry_on) and not isinstance(error, Refusal)
+        is_passing = state.outcome.result().status_code in TRANSIENT
+        return is_passing and (_call(state).asked or 0.0) <= PATIENCE
 
     def _pause(self, state: RetryCallState) -> float:
-        outcome = state.outcome
-        asked = None if outcome is None or outcome.failed else self._asked(outcome.result())
-        return _backoff(state) if asked is None else asked
+        """Seconds before the next attempt; what the hub asked for is waited out in the budget."""
+        return _backoff(state) if _call(state).asked is None else 0.0
 
-    def _asked(self, response: httpx.Response) -> float | None:
-        """Seconds the hub asks to wait, or None."""
-        value = response.headers.get("Retry-After", "").strip()
-        if value.isdigit():
-            return float(value)
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            pass
-        else:
-            return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - self._wall())
-        limit = parse_ratelimit_headers(response.headers)
-        if response.status_code == 429 and limit is not None and limit.remaining == 0:
-            return float(limit.reset_in_seconds + 1)
-        return None
+    def _rest(self, bucket: Bucket, seconds: float) -> None:
+        if seconds > 0:
+            self._traffic.waited(bucket, seconds)
+            self._sleep(seconds)
 
-    def _give_up(self, host: str, state: RetryCallState) -> httpx.Response:
-        self._tired.add(host)
+    def _give_up(self, state: RetryCallState) -> httpx.Response:
         assert state.outcome is not None
+        self._budget.failed(_call(state).bucket.host, _reason(state))
         answer: httpx.Response = state.outcome.result()
         return answer
 
@@ -157,25 +239,23 @@ class PoliteTransport(httpx.BaseTransport):
         self._inner.close()
 
 
+def _call(state: RetryCallState) -> _Call:
+    call: _Call = state.args[0]
+    return call
+
+
+def _reason(state: RetryCallState) -> str:
+    assert state.outcome is not None
+    if state.outcome.failed:
+        return type(state.outcome.exception()).__name__
+    return f"status {state.outcome.result().status_code}"
+
+
 def _discard(state: RetryCallState) -> None:
     """Give the connection back before the wait, and say why there is one."""
     assert state.outcome is not None
-    if state.outcome.failed:
-        reason = type(state.outcome.exception()).__name__
-    else:
-        answer: httpx.Response = state.outcome.result()
-        answer.close()
-        reason = f"status {answer.status_code}"
-    wait = state.next_action.sleep if state.next_action else 0.0
-    logger.warning("%s: %s, next attempt in %.1f s", state.args[0].url.host, reason, wait)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
-
-
-def _bucket(url: httpx.URL) -> str:
-    """Hugging Face counts its API, its file resolver and its pages apart."""
-    if "/resolve" in url.path:
-        return f"{url.host} resolvers"
-    return f"{url.host} {'api' if url.path.startswith('/api/') else 'pages'}"
+    if not state.outcome.failed:
+        state.outcome.result().close()
+    call = _call(state)
+    wait = call.asked if call.asked is not None else state.next_action.sleep if state.next_action else 0.0
+    logger.warning("%s: %s, next attempt in %.1f s", call.bucket.host, _reason(state), wait)
