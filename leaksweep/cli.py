@@ -12,7 +12,7 @@ import typer
 
 from crawler.checkpoint import CrawlError
 from extraction.extraction import ExtractionError
-from leaksweep.commands import config, demo, evidence, extract, refs, stages, status
+from leaksweep.commands import config, crawl, demo, evidence, extract, refs, stages, status
 from leaksweep.settings import SettingsError
 from leaksweep.summaries import CLEAN, INCOMPLETE
 from reports.finding import ReportError
@@ -48,6 +48,7 @@ def new_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     stages.register(app)
+    crawl.register(app)
     app.add_typer(refs.app)
     app.add_typer(config.app)
     status.register(app)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawler.checkpoint import Checkpoint, Hub, Page
+from crawler.checkpoint import Hub
 from leaksweep.progress import bar, counter
 from leaksweep.run import Run
 from leaksweep.summaries import CLEAN, INCOMPLETE, NOTHING_SCANNABLE, Summary, counted
@@ -22,58 +22,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from crawler.catalog import Catalog
-    from crawler.source import Source
     from extraction.descriptors import Descriptor
     from leaksweep.settings import Settings
     from scanner.ledger import Ledger
 
 TOKENS = {Hub.HUGGINGFACE: "HF_TOKEN", Hub.CIVITAI: "CIVITAI_TOKEN"}
 """Environment variables; a token comes from nowhere else."""
-
-
-def crawl(run: Run, *, limit: int | None = None) -> Summary:
-    """Read the hubs into the catalog.
-
-    Raises:
-        CrawlError: the catalog cannot be used.
-    """
-    from crawler.civitai import Civitai
-    from crawler.crawl import crawl as crawl_hubs
-    from crawler.guest.client import civitai_client, hub_api
-    from crawler.huggingface import HuggingFace
-
-    settings, tokens = run.settings.crawler, environment_tokens()
-    with opened(run) as (catalog, _), ExitStack() as stack:
-        hugging_face = HuggingFace(hub_api(settings, tokens[Hub.HUGGINGFACE]), settings, catalog)
-        sources: dict[Hub, Source] = {Hub.HUGGINGFACE: hugging_face}
-        if Hub.CIVITAI in settings.sources:
-            client = stack.enter_context(civitai_client(settings, tokens[Hub.CIVITAI]))
-            sources[Hub.CIVITAI] = Civitai(client, settings, catalog)
-        show = stack.enter_context(bar("checkpoints", run.no_bar, "crawling"))
-
-        def progress(hub: Hub, shard: str, page: Page) -> None:
-            show.set_postfix_str(f"{hub} {shard}", refresh=False)
-            show.update(sum(isinstance(row, Checkpoint) for row in page.rows))
-
-        found = crawl_hubs(
-            [sources[hub] for hub in settings.sources],
-            catalog,
-            resolve_base=hugging_face.resolve_base,
-            limit=limit or settings.max_checkpoints,
-            progress=progress,
-        )
-    lines = [
-        f"{source.hub}: {source.checkpoints} checkpoints, {source.skips} skips on {source.pages} pages"
-        + ("" if source.complete else f"; stopped early: {source.reason or 'pages are left'}")
-        for source in found.sources
-    ]
-    lines.append(f"{found.bases} base models, {found.missing_bases} missing")
-    return Summary(
-        stage="crawl",
-        exit_code=CLEAN if found.complete else INCOMPLETE,
-        content={**asdict(found), "complete": found.complete},
-        lines=tuple(lines),
-    )
 
 
 def plan(run: Run) -> Summary:
@@ -228,6 +182,8 @@ def sweep(
     thumbs: bool = False,
 ) -> Iterator[Summary]:
     """Yield each stage's summary as it ends. One that was cut off goes on, and its findings stay new."""
+    from leaksweep.crawling import crawl
+
     run.home.prepare()
     run.home.begin_sweep()
     yield crawl(run, limit=limit)

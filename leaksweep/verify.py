@@ -124,7 +124,7 @@ def verify(run: Run, found: Found) -> Verified:
 def _fetch(run: Run, row: dict[str, Any], catalog: Catalog, ledger: Ledger) -> Ready:
     """The very files that were scanned."""
     store = open_store(run.settings.crawler, run.home.store, environment_tokens())
-    got = Fetcher(store, catalog.base)(_job(row, ledger))
+    got = Fetcher(store, catalog.bases.get)(_job(row, ledger))
     if isinstance(got, Outcome):
         raise RemakeError(f"{row['id']}: its files cannot be had: {got.reason}: {got.detail}")
     for what, stored, now in (

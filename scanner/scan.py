@@ -77,9 +77,9 @@ def write_plan(
     rows = plan(
         catalog.checkpoints(),
         recipe,
-        bases or cache(catalog.base),
+        bases or cache(catalog.bases.get),
         ledger.done(recipe.id),
-        missing=catalog.missing_bases(),
+        missing=catalog.bases.missing(),
         settings=settings,
     )
     left_out: Counter[str] = Counter()
@@ -123,7 +123,7 @@ def scan(
     """
     stop = stop or Event()
     begun = time.monotonic()
-    bases = cache(catalog.base)
+    bases = cache(catalog.bases.get)
     owner = f"{socket.gethostname()}:{extraction_store.path.resolve()}"
     with extraction_store.writing():
         # The store is ours alone, so whoever leased under our name is dead.

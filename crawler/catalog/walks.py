@@ -1,4 +1,4 @@
-"""Walks: one pass over a hub's listings each, with a cursor for every listing. Killed anywhere, they go on."""
+"""Walks: passes over a hub's listings, with a cursor for each listing. Killed anywhere, they go on."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Walks:
             return _walk(row, resumed=True) if row else _open(db, hub, Mode.DUMP, None, self._clock())
 
     def take(self, walk: Walk, names: Sequence[str]) -> None:
-        """Say which listings the walk reads. Those that were begun keep their cursors; others are forgotten."""
+        """Say which listings the walk reads. Those begun keep their cursors; others are forgotten."""
         table = tables.shard
         with self._engine.begin() as db:
             here = table.c.hub == walk.hub

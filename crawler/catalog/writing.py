@@ -30,8 +30,8 @@ _BATCH = 500
 def write_page(db: Connection, page: Page, *, walk: int, mode: Mode, rules: str, seen: str) -> int:
     """Write a page's listings and rows; return how many checkpoints were written.
 
-    A listing that says what it said before, by the same rules, only moves its counters and the day it was last
-    seen. What is new of one replaces all that was known of its weights, so that a checkpoint that became
+    A listing that says what it said before, by the same rules, only moves its counters and the day it was
+    last seen. What is new of one replaces all that was known of its weights, so that a checkpoint that became
     gated, or a gated one that opened, leaves one truth; but what a look told stays until the next look.
 
     Args:
@@ -73,7 +73,10 @@ def write_rows(db: Connection, rows: Iterable[Checkpoint | Skip], seen: str) -> 
     checkpoints = {row.id: row for row in clean if isinstance(row, Checkpoint)}
     skips = {(row.repo, row.revision, row.path): row for row in clean if isinstance(row, Skip)}
     upsert(
-        db, tables.checkpoint, [checkpoint_row(row, seen) for row in checkpoints.values()], keep=["first_seen"]
+        db,
+        tables.checkpoint,
+        [checkpoint_row(row, seen) for row in checkpoints.values()],
+        keep=["first_seen"],
     )
     for ids in _batches(list(checkpoints)):
         db.execute(delete(tables.claim).where(tables.claim.c.checkpoint_id.in_(ids)))
@@ -107,7 +110,7 @@ def _known(db: Connection, listings: Iterable[Listing]) -> Mapping[str, RowMappi
     by_hub: dict[Hub, list[str]] = defaultdict(list)
     for listing in listings:
         by_hub[listing.hub].append(storable(listing.number))
-    found = {}
+    found: dict[str, RowMapping] = {}
     for hub, numbers in by_hub.items():
         for some in _batches(numbers):
             where = and_(table.c.hub == hub, table.c.number.in_(some))

@@ -34,7 +34,7 @@ RetrySkipped = Annotated[
 ]
 
 
-def _finish(run: Run, summaries: Iterable[Summary]) -> int:
+def finish(run: Run, summaries: Iterable[Summary]) -> int:
     """Say what each stage says as it ends, and return the worst of their exit codes."""
     ended = []
     for summary in summaries:
@@ -53,15 +53,7 @@ def sweep(
     """Crawl, plan, scan, match and report: what cron calls. Goes on where an interrupted sweep stopped."""
     from leaksweep import stages
 
-    return _finish(run, stages.sweep(run, limit=limit, fail_on=fail_on, out=out, thumbs=thumbs))
-
-
-@command
-def crawl(run: Run, limit: Limit = None) -> int:
-    """Read the hubs' listings into the catalog, and look up the base models."""
-    from leaksweep import stages
-
-    return _finish(run, [stages.crawl(run, limit=limit)])
+    return finish(run, stages.sweep(run, limit=limit, fail_on=fail_on, out=out, thumbs=thumbs))
 
 
 @command
@@ -69,7 +61,7 @@ def plan(run: Run) -> int:
     """Turn the catalog into jobs for the recipe in force; what is left out gets a reason."""
     from leaksweep import stages
 
-    return _finish(run, [stages.plan(run)])
+    return finish(run, [stages.plan(run)])
 
 
 @command
@@ -77,7 +69,7 @@ def scan(run: Run, retry_skipped: RetrySkipped = False) -> int:
     """Work off the planned jobs: download, extract, store. Safe to kill and to start again."""
     from leaksweep import stages
 
-    return _finish(run, [stages.scan(run, retry_skipped=retry_skipped)])
+    return finish(run, [stages.scan(run, retry_skipped=retry_skipped)])
 
 
 @command
@@ -85,7 +77,7 @@ def match(run: Run) -> int:
     """Compare all extractions with all reference sets; then erase the pixels of what matched nothing."""
     from leaksweep import stages
 
-    return _finish(run, [stages.match(run)])
+    return finish(run, [stages.match(run)])
 
 
 @command
@@ -93,7 +85,7 @@ def report(run: Run, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = F
     """Write the report: CSV, parquet, SARIF and one page. The exit code tells what it says."""
     from leaksweep import stages
 
-    return _finish(run, [stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs)])
+    return finish(run, [stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs)])
 
 
 def register(app: typer.Typer) -> None:
@@ -105,7 +97,6 @@ def register(app: typer.Typer) -> None:
             "leaksweep sweep --limit 200 --fail-on critical",
         )
     )(sweep)
-    app.command(epilog=examples("leaksweep crawl", "leaksweep crawl --limit 500 -v"))(crawl)
     app.command(epilog=examples("leaksweep plan", "leaksweep plan --set recipe.preset=reference"))(plan)
     app.command(
         epilog=examples(
