@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from crawler.checkpoint import Base, Hub, Skip, SkipReason
 from crawler.evidence import families
-from crawler.huggingface.files import Files, HubError, refusal
+from crawler.huggingface.files import Files, HubError, Unusable, refusal
 from crawler.huggingface.folder import INDEX, UNET_CONFIG, folder_files
 from crawler.huggingface.rows import pipeline_class
 
+KEPT = 1000
+"""Answers that are kept in memory; authors name many thousand bases, most of them a few."""
+
 
 class Bases:
-    """Resolves base models; remembers the answers for as long as it lives."""
+    """Resolves base models, each once as long as it lives and `KEPT` others have not been asked for since."""
 
     def __init__(self, api: HfApi, files: Files) -> None:
         self._api = api
         self._files = files
-        self._known: dict[str, Base | Skip] = {}
+        self._resolved = lru_cache(maxsize=KEPT)(self._resolve)
 
     def resolve(self, repo: str) -> Base | Skip:
-        """The folder at its current commit. A renamed repository is followed, and named as it is now."""
-        if repo not in self._known:
-            try:
-                self._known[repo] = self._ask(repo)
-            except HubError as error:
-                reason, detail = refusal(error)
-                if reason is SkipReason.UNREACHABLE:
-                    reason = SkipReason.MISSING_BASE
-                self._known[repo] = _skip(repo, "", reason, detail)
-        return self._known[repo]
+        """The folder at its current commit. A renamed repository is followed, and named as it is now.
+
+        A base may be a fine-tune itself: what others made of it is compared with it, not with its own base.
+
+        Raises:
+            SourceError: the hub is away; nothing is remembered.
+        """
+        return self._resolved(repo)
+
+    def _resolve(self, repo: str) -> Base | Skip:
+        try:
+            return self._ask(repo)
+        except Unusable as error:
+            return _skip(repo, "", error.reason, str(error))
+        except HubError as error:
+            reason, detail = refusal(error)
+            if reason is SkipReason.UNREACHABLE:
+                reason = SkipReason.MISSING_BASE
+            return _skip(repo, "", reason, detail)
 
     def _ask(self, asked: str) -> Base | Skip:
         info = self._api.model_info(asked, expand=["config", "disabled", "gated", "sha", "tags"])
@@ -47,8 +62,7 @@ class Bases:
             return refused
         files = self._files.tree(repo, revision)
         if INDEX not in files:
-            detail = f"no {INDEX}: a base model has to be a diffusers folder"
-            return _skip(repo, revision, SkipReason.MISSING_BASE, detail, family)
+            return _skip(repo, revision, SkipReason.MISSING_BASE, _what_instead(files), family)
         if pipeline is None:
             pipeline = str(self._files.table(files[INDEX]).get("_class_name"))
             if refused := _unsupported(repo, revision, family, pipeline):
@@ -65,6 +79,13 @@ class Bases:
         except HfHubHTTPError:
             return False
         return True
+
+
+def _what_instead(paths: Iterable[str]) -> str:
+    """What a repository without a pipeline folder offers, which the scanner cannot compare with."""
+    single = next((path for path in sorted(paths) if path.endswith(".safetensors")), None)
+    only = f"only single files such as {single}" if single else "no weights"
+    return f"no {INDEX} but {only}: a base model has to be a diffusers folder"
 
 
 def _unsupported(repo: str, revision: str, family: str | None, pipeline: str | None) -> Skip | None:

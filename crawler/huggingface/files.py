@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
-from crawler.checkpoint import RemoteFile, SkipReason
+from crawler.checkpoint import CrawlError, RemoteFile, SkipReason
 from crawler.evidence.headers import RangeReader, ranged
-from crawler.source import UNAVAILABLE
+from crawler.source import UNAVAILABLE, AnswerCache, SourceError
 
 MAX_TEXT = 1_000_000
 """Bytes of a config file; real ones have a few thousand."""
+MAX_ENTRIES = 20_000
+"""Files and folders of a repository that are listed; pipelines have some tens, data sets millions."""
+MAX_PATH = 500
+"""Characters of a file's path."""
 
 
 HubError: type[Exception] = hub_httpx.HTTPError
 """Whatever goes wrong in a request: the hub's refusals (HfHubHTTPError) and broken connections."""
 
 
-class Files:
-    """Reads what the client's own methods do not give, or not as plainly."""
+class Unusable(CrawlError):
+    """A repository whose list of files is not as documented, or too long."""
 
-    def __init__(self, api: HfApi) -> None:
+    def __init__(self, reason: SkipReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Files:
+    """Reads what the client's own methods do not give, or not as plainly.
+
+    Args:
+        answers: remembers what is said of a commit, which can never change.
+    """
+
+    def __init__(self, api: HfApi, answers: AnswerCache) -> None:
         self._api = api
+        self._answers = answers
 
     def get(self, url: str, query: Sequence[tuple[str, str]] = ()) -> Any:
         """The answer to a request with the client's headers.
@@ -48,19 +65,22 @@ class Files:
     def tree(self, repo: str, revision: str) -> dict[str, RemoteFile]:
         """All files by path, with sizes, and with digests where they are kept in LFS.
 
+        A path that cannot be shown is escaped, and its file has no address: nobody will ask for it.
+
         Raises:
+            Unusable: there are more than `MAX_ENTRIES`, or they are not as documented.
             HubError: see `refusal`.
         """
-        entries = self._api.list_repo_tree(repo, revision=revision, recursive=True)
+        name = f"tree {repo}@{revision}"
+        known = self._answers.answer(name)
+        if known is None:
+            entries = self._entries(repo, revision)
+            self._answers.put_answer(name, json.dumps(entries, separators=(",", ":")).encode())
+        else:
+            entries = json.loads(known)
         return {
-            entry.path: RemoteFile(
-                path=entry.path,
-                url=hf_hub_url(repo, entry.path, revision=revision, endpoint=self._api.endpoint),
-                size=entry.size,
-                sha256=entry.lfs.sha256.lower() if entry.lfs else None,
-            )
-            for entry in entries
-            if isinstance(entry, RepoFile)
+            path: RemoteFile(path=path, url=self._url(repo, path, revision), size=size, sha256=digest)
+            for path, size, digest in entries
         }
 
     def table(self, file: RemoteFile | None) -> Mapping[str, Any]:
@@ -69,13 +89,37 @@ class Files:
         Raises:
             HubError: see `refusal`.
         """
-        if file is None or (file.size or 0) > MAX_TEXT:
+        if file is None or not file.url or (file.size or 0) > MAX_TEXT:
             return {}
+        # A file's address names its commit.
+        name = f"file {file.url.removeprefix(self._api.endpoint)}"
+        data = self._answers.answer(name)
+        if data is None:
+            data = self.get(file.url).content
+            if len(data) <= MAX_TEXT:
+                self._answers.put_answer(name, data)
         try:
-            content = json.loads(self.get(file.url).content)
+            content = json.loads(data)
         except (ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
+
+    def _entries(self, repo: str, revision: str) -> list[tuple[str, int | None, str | None]]:
+        listed = self._api.list_repo_tree(repo, revision=revision, recursive=True)
+        try:
+            entries = list(islice(listed, MAX_ENTRIES + 1))
+            found = [_entry(entry) for entry in entries if isinstance(entry, RepoFile)]
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            message = f"its list of files is not as documented: {type(error).__name__}"
+            raise Unusable(SkipReason.MALFORMED, message) from error
+        if len(entries) > MAX_ENTRIES:
+            raise Unusable(SkipReason.TOO_LARGE, f"more than {MAX_ENTRIES} files and folders")
+        return found
+
+    def _url(self, repo: str, path: str, revision: str) -> str:
+        if not path.isprintable() or len(path) > MAX_PATH or "\\" in path:
+            return ""
+        return hf_hub_url(repo, path, revision=revision, endpoint=self._api.endpoint)
 
     def _headers(self) -> dict[str, str]:
         """What the client itself would send: user agent, and the token if it has one."""
@@ -88,18 +132,34 @@ class Files:
 
 
 def refusal(error: Exception) -> tuple[SkipReason, str]:
-    """What an error about one repository means for its row.
+    """What an error about one repository means for its row, by X-Error-Code rather than by status.
 
     A 401 or 404 is no proof that anything was deleted: private and missing are not told apart.
+
+    Raises:
+        SourceError: it is no word on this repository: the hub is away, or the token is refused.
     """
     detail = " ".join(str(error).split())[:300]
-    if isinstance(error, GatedRepoError):
-        return SkipReason.GATED, detail
-    if isinstance(error, DisabledRepoError):
-        return SkipReason.DISABLED, detail
-    if isinstance(error, RepositoryNotFoundError):
-        return SkipReason.UNREACHABLE, detail
     answer = getattr(error, "response", None)
     if answer is None or answer.status_code in UNAVAILABLE:
-        return SkipReason.DOWNLOAD_FAILED, f"{detail}; tried again by the next crawl"
+        raise SourceError(f"{detail or type(error).__name__}; crawl again") from error
+    said = answer.headers.get("X-Error-Message", "")
+    if said.startswith("Invalid credentials"):
+        raise SourceError(
+            "the hub refuses the token; check HF_TOKEN, or unset it to crawl as anybody"
+        ) from error
+    if answer.headers.get("X-Error-Code") == "GatedRepo":
+        return SkipReason.GATED, detail
+    if said == "Access to this resource is disabled.":
+        return SkipReason.DISABLED, detail
     return SkipReason.UNREACHABLE, detail
+
+
+def _entry(file: RepoFile) -> tuple[str, int | None, str | None]:
+    path = file.path
+    if not path.isprintable() or len(path) > MAX_PATH:
+        escaped = path[:MAX_PATH].encode("unicode_escape").decode()
+        # The backslash marks it; real paths with one are not asked for either.
+        path = escaped if "\\" in escaped else f"{escaped}\\..."
+    size = file.size if type(file.size) is int and file.size >= 0 else None
+    return path, size, file.lfs.sha256.lower() if file.lfs else None

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from crawler.checkpoint import (
-    BaseClaim,
-    Checkpoint,
-    Grade,
-    Hub,
-    Kind,
-    Layout,
-    Prompt,
-    Skip,
-    SkipReason,
-    Training,
-)
+from crawler.checkpoint import BaseClaim, Checkpoint, Hub, Kind, Layout, Prompt, Skip, SkipReason, Training
 from crawler.evidence import families
 from crawler.evidence.header_facts import HeaderFacts, cached_header, header_facts, merge_claims
 from crawler.evidence.headers import HeaderError
 from crawler.huggingface.bases import Bases
-from crawler.huggingface.files import Files, HubError, refusal
+from crawler.huggingface.candidates import Candidate, candidates
+from crawler.huggingface.files import Files, HubError, Unusable, refusal
 from crawler.huggingface.folder import INDEX, UNET_CONFIG
-from crawler.huggingface.rows import Candidate, Listed, candidates
+from crawler.huggingface.listed import Listed, declared
 from crawler.settings import CrawlerSettings
 from crawler.source import HeaderCache
+
+Series = dict[tuple[str, int], HeaderFacts]
+"""What the header of one file of a training said, for the other steps of it."""
 
 
 class Repositories:
     """Asks for file lists, configs and headers, only as far as the listing leaves something open.
+
+    A hub may count the reading of a header as a download, so that of the steps of one training only the last
+    is read: the others share its name and size, and are taken to share its kind, captions and pictures.
 
     Args:
         headers: remembers the headers of weights files between crawls.
@@ -41,19 +38,26 @@ class Repositories:
         self._bases = bases
 
     def rows(self, listed: Listed) -> Sequence[Checkpoint | Skip]:
-        """Every checkpoint of the repository. What the hub refuses or cannot deliver is a skip."""
+        """Every checkpoint of the repository. What the hub refuses about it is a skip.
+
+        Raises:
+            SourceError: the hub is away: nothing is known of the repository.
+        """
         try:
             files = self._files.tree(listed.repo, listed.revision)
+        except Unusable as error:
+            return [listed.skip(error.reason, str(error))]
         except HubError as error:
             return [listed.skip(*refusal(error))]
+        series: Series = {}
         found = candidates(listed, files, self._settings.max_file_bytes)
-        return [one if isinstance(one, Skip) else self._row(listed, one) for one in found]
+        return [one if isinstance(one, Skip) else self._row(listed, one, series) for one in found]
 
-    def _row(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
+    def _row(self, listed: Listed, candidate: Candidate, series: Series) -> Checkpoint | Skip:
         try:
             if candidate.layout is Layout.FOLDER:
                 return self._folder(listed, candidate)
-            return self._single(listed, candidate)
+            return self._single(listed, candidate, series)
         except HeaderError as error:
             reason, detail = error.reason, str(error)
         except HubError as error:
@@ -65,7 +69,7 @@ class Repositories:
         if families.family_of_repo(listed.repo) or listed.repo.casefold() in own:
             return listed.skip(SkipReason.BASE_MODEL, "a base model itself", kind=Kind.FULL)
         files = {file.path: file for file in candidate.files}
-        pipeline = listed.pipeline or str(self._files.table(files[INDEX]).get("_class_name"))
+        pipeline = listed.facts.pipeline or str(self._files.table(files[INDEX]).get("_class_name"))
         if pipeline not in families.AMBIGUOUS_PIPELINES:
             family = families.family_of_pipeline(pipeline) or families.UNKNOWN
             return listed.skip(SkipReason.UNSUPPORTED_FAMILY, f"a {pipeline}", kind=Kind.FULL, family=family)
@@ -73,24 +77,30 @@ class Repositories:
         claims = merge_claims(listed.claims, _loaded_from(config.get("_name_or_path"), listed))
         return _row(listed, candidate, Kind.FULL, families.family_of_unet(config), claims, None)
 
-    def _single(self, listed: Listed, candidate: Candidate) -> Checkpoint | Skip:
+    def _single(self, listed: Listed, candidate: Candidate, series: Series) -> Checkpoint | Skip:
         """Decide kind and family; the header is read only where the listing does not tell enough."""
         digest = candidate.files[0].sha256
         if digest and families.base_of_digest(digest, {}):
             detail = "a base model itself, by its digest"
             return listed.skip(SkipReason.BASE_MODEL, detail, path=candidate.path, kind=Kind.FULL)
-        facts = None
         enough = candidate.kind and listed.prompts and any(claim.repo for claim in listed.claims)
-        if self._settings.read_headers and not enough:
-            header = cached_header(candidate.files[0], self._files.reader(), self._headers)
-            facts = header_facts(header, self._settings.base_models)
+        facts = None if enough or not self._settings.read_headers else self._facts(candidate, series)
         kind = facts.kind if facts else candidate.kind
-        if kind is None or kind is Kind.TEXTUAL_INVERSION:
+        if kind is None:
             detail = facts.kind_name if facts else "only its header could tell; set crawler.read_headers"
             return listed.skip(SkipReason.UNSUPPORTED_KIND, detail, path=candidate.path, kind=kind)
         claims = merge_claims(facts.claims if facts else (), listed.claims)
         family = (facts.family if facts else None) or self._claimed_family(claims)
         return _row(listed, candidate, kind, family, claims, facts)
+
+    def _facts(self, candidate: Candidate, series: Series) -> HeaderFacts:
+        """What its header says, or that of a later step of the same training."""
+        if known := series.get(candidate.series):
+            return replace(known, training=replace(known.training, steps=None))
+        header = cached_header(candidate.files[0], self._files.reader(), self._headers)
+        facts = header_facts(header, self._settings.base_models)
+        series[candidate.series] = facts
+        return facts
 
     def _claimed_family(self, claims: Sequence[BaseClaim]) -> str | None:
         """The family of the best claim whose base is known, or can be had from the hub."""
@@ -105,11 +115,10 @@ class Repositories:
 
 def _loaded_from(name: object, listed: Listed) -> tuple[BaseClaim, ...]:
     """The claim of a U-Net's `_name_or_path`, which diffusers fills with what the training loaded."""
-    repo = families.repo_name(name)
-    if not repo or any(claim.repo == repo for claim in listed.claims):
+    claim = declared(name, "unet config") if isinstance(name, str) else None
+    if claim is None or any(known.repo == claim.repo for known in listed.claims):
         return ()
-    family = families.family_of_repo(repo)
-    return (BaseClaim(repo=repo, family=family, source="unet config", grade=Grade.DECLARED),)
+    return (claim,)
 
 
 def _row(

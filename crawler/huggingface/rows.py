@@ -1,269 +1,236 @@
-"""One row of the Hugging Face Hub's listing, parsed without asking the hub anything more."""
+"""One row of the Hugging Face Hub's listing: a Listing, and a Skip where the row alone decides.
+
+Nothing is asked of the hub here. A million rows come this way, so that what only a look needs (such as the
+families of the bases that are named) is not worked out yet.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from crawler.checkpoint import (
-    BaseClaim,
-    Grade,
-    Hub,
-    Kind,
-    Layout,
-    Prompt,
-    PromptOrigin,
-    RemoteFile,
-    Skip,
-    SkipReason,
-)
+from crawler.checkpoint import Hub, Listing, Presence, Skip, SkipReason
 from crawler.evidence import families
 from crawler.evidence.training_metadata import MAX_PROMPTS, clean
-from crawler.huggingface.folder import INDEX, PICKLES, folder_files, weights_bytes
+from crawler.huggingface.folder import PICKLES
+from crawler.huggingface.listed import Facts
 from crawler.source import opted_out
 
 EXPAND = (
-    "author", "baseModels", "cardData", "config", "disabled", "downloads", "gated", "lastModified",
-    "pipeline_tag", "private", "sha", "siblings", "tags",
+    "baseModels", "cardData", "config", "createdAt", "disabled", "downloads", "gated", "lastModified",
+    "library_name", "pipeline_tag", "private", "sha", "siblings", "tags",
 )  # fmt: skip
-"""Fields of the listing. Without `expand` the hub leaves out `gated`, and a gated repository looks open."""
-MAX_FILES = 50
-"""Weights files of one repository that become checkpoints."""
+"""Fields of a listing. Without `expand` the hub leaves out `gated`, and a gated repository looks open."""
+BARE = ("createdAt", "disabled", "gated", "lastModified", "private", "sha")
+"""Fields for a row that the hub fails to give with all of them."""
+MAX_NAMED = 20
+"""Statements about bases that are kept of one row; a card can hold thousands."""
 _TASKS = (None, "text-to-image", "image-to-image")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
-_SIDE_FOLDERS = (
-    "unet",
-    "vae",
-    "text_encoder",
-    "text_encoder_2",
-    "safety_checker",
-    "image_encoder",
-    "controlnet",
-)
-_ADAPTER_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+_REPO = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+_NUMBER = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_WEIGHTS = ".safetensors"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """A repository that may hold checkpoints, as far as the listing tells."""
+def read_row(row: Any, opt_out: Sequence[str]) -> tuple[Listing | None, Skip | None]:
+    """Read a row of a listing, or the answer about one repository with the same fields.
 
-    repo: str
-    revision: str
-    adapter: bool
-    """Whether the tags or the relation to the base say that it holds adapters."""
-    pipeline: str | None
-    """Class name of the diffusers pipeline."""
-    claims: tuple[BaseClaim, ...]
-    prompts: tuple[Prompt, ...]
-    downloads: int | None
-    updated_at: str | None
-
-    def skip(
-        self,
-        reason: SkipReason,
-        detail: str,
-        *,
-        path: str = "",
-        kind: Kind | None = None,
-        family: str | None = None,
-    ) -> Skip:
-        return _skip(self.repo, self.revision, reason, detail, path=path, kind=kind, family=family)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """Weights that become a checkpoint as soon as kind and family are known."""
-
-    path: str
-    layout: Layout
-    kind: Kind | None
-    """None when only the header can tell."""
-    files: tuple[RemoteFile, ...]
-
-
-def read_row(row: Any, opt_out: Sequence[str]) -> Listed | Skip:
-    """Check a row and leave out at once what needs no further request."""
+    Returns:
+        Its listing, and why nothing of it can be scanned, where the row tells. No listing can be made of a
+        malformed row without a number or a name.
+    """
     match row:
-        case {"id": str(repo), "tags": [*tags]} if families.repo_name(repo) == repo:
+        case {"_id": str(number), "id": str(repo)} if _NUMBER.fullmatch(number) and _REPO.fullmatch(repo):
             pass
         case _:
             name = row.get("id") if isinstance(row, dict) else None
-            return _skip(str(name or "?")[:200], "", SkipReason.MALFORMED, "the row has no usable id or tags")
-    revision = _text(row.get("sha")) or ""
-    paths = [str(file.get("rfilename", "")) for file in _dicts(row.get("siblings"))]
-    if reason := _refusal(row, repo, revision, opt_out) or _uselessness(row, paths):
-        return _skip(repo, revision, *reason)
-    pipeline = pipeline_class(row)
-    family = families.family_of_pipeline(pipeline or "")
-    if pipeline and pipeline not in families.AMBIGUOUS_PIPELINES and not families.scannable(family):
-        detail = f"{family or 'no family that is known'}, by its {pipeline}"
-        return _skip(repo, revision, SkipReason.UNSUPPORTED_FAMILY, detail, family=family or families.UNKNOWN)
-    relation = _table(row.get("baseModels")).get("relation")
-    return Listed(
-        repo=repo,
-        revision=revision,
-        adapter="lora" in tags or relation == "adapter",
-        pipeline=pipeline,
-        claims=base_claims(row),
-        prompts=prompts(row),
-        downloads=row["downloads"] if isinstance(row.get("downloads"), int) else None,
-        updated_at=_text(row.get("lastModified")),
+            detail = "the row has no usable _id or id"
+            return None, _skip(clean(str(name or "?"))[:200], "", SkipReason.MALFORMED, detail)
+    revision = row.get("sha")
+    if not isinstance(revision, str) or not _REVISION.fullmatch(revision):
+        revision = ""
+    presence = _presence(row)
+    skip = _refusal(row, repo, revision, presence, opt_out)
+    skip = skip or _uselessness(row, repo, revision) or _foreign(row, repo, revision)
+    downloads = row.get("downloads")
+    return (
+        Listing(
+            hub=Hub.HUGGINGFACE,
+            number=number,
+            repo=repo,
+            revision=revision,
+            presence=presence,
+            created_at=_time(row.get("createdAt")),
+            updated_at=_time(row.get("lastModified")),
+            downloads=downloads if type(downloads) is int and 0 <= downloads < 2**62 else None,
+            license=_license(row),
+            look=skip is None,
+            # A row that is left out for another reason than before is another row.
+            facts=f'"{skip.reason}"' if skip else _facts(row).to_json(),
+        ),
+        skip,
     )
+
+
+def updated(row: Any) -> datetime | None:
+    """When a row says that it was last changed; None when it does not say so readably."""
+    return _moment(row.get("lastModified")) if isinstance(row, dict) else None
 
 
 def pipeline_class(row: Mapping[str, Any]) -> str | None:
     """Class name of the repository's pipeline: from its config, else from its tags."""
     config = _table(_table(row.get("config")).get("diffusers"))
     named = config.get("_class_name") or config.get("class_name")
-    tagged = (
-        tag.removeprefix("diffusers:") for tag in _strings(row.get("tags")) if tag.startswith("diffusers:")
-    )
-    return _text(named) or next(tagged, None)
+    if isinstance(named, str):
+        return clean(named)[:100] or None
+    tags = row.get("tags")
+    for tag in tags if isinstance(tags, list) else ():
+        if isinstance(tag, str) and tag.startswith("diffusers:"):
+            return clean(tag[len("diffusers:") :])[:100] or None
+    return None
 
 
-def base_claims(row: Mapping[str, Any]) -> tuple[BaseClaim, ...]:
-    """Who says what about the base: the hub's relation, the card, the tags; each repository once."""
-    card, config = _table(row.get("cardData")), _table(row.get("config"))
-    named: list[tuple[Any, str]] = [
-        (_table(config.get("peft")).get("base_model_name_or_path"), "adapter config")
-    ]
-    named += [
-        (model.get("id"), "hub relation") for model in _dicts(_table(row.get("baseModels")).get("models"))
-    ]
-    named += [(text, "card") for text in _strings(card.get("base_model"))]
-    tags = (tag.rsplit(":", 1)[-1] for tag in _strings(row.get("tags")) if tag.startswith("base_model:"))
-    claims: dict[str, BaseClaim] = {}
-    for text, source in [*named, *((tag, "tag") for tag in tags)]:
-        if repo := families.repo_name(text):
-            claim = BaseClaim(
-                repo=repo, family=families.family_of_repo(repo), source=source, grade=Grade.DECLARED
-            )
-            claims.setdefault(repo.casefold(), claim)
-    return tuple(claims.values())
+def named_bases(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Bases as the adapter's config, the hub's relation, the card and the tags write them, each once."""
+    named: dict[str, str] = {}
+
+    def add(names: Iterable[Any], source: str) -> None:
+        for name in names:
+            if isinstance(name, str) and 3 <= len(name) <= 200 and len(named) < MAX_NAMED:
+                named.setdefault(name, source)
+
+    peft = _table(_table(row.get("config")).get("peft"))
+    add([peft.get("base_model_name_or_path")], "adapter config")
+    models = _table(row.get("baseModels")).get("models")
+    add((_table(model).get("id") for model in (models if isinstance(models, list) else ())), "hub relation")
+    add(_texts(_table(row.get("cardData")).get("base_model")), "card")
+    tags = (tag for tag in _texts(row.get("tags")) if tag.startswith("base_model:"))
+    add((tag[tag.rindex(":") + 1 :] for tag in tags), "tag")
+    return tuple(named.items())
 
 
-def prompts(row: Mapping[str, Any]) -> tuple[Prompt, ...]:
+def instance_prompts(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The card's instance_prompt, which training scripts fill in."""
-    texts = filter(None, map(clean, _strings(_table(row.get("cardData")).get("instance_prompt"))))
-    return tuple(Prompt(text=text, origin=PromptOrigin.INSTANCE_PROMPT) for text in texts)[:MAX_PROMPTS]
+    texts = _texts(_table(row.get("cardData")).get("instance_prompt"))
+    return tuple(filter(None, map(clean, texts[:MAX_PROMPTS])))
 
 
-def candidates(
-    listed: Listed, files: Mapping[str, RemoteFile], max_file_bytes: int
-) -> Iterator[Candidate | Skip]:
-    """Yield the weights of a repository: its pipeline folder, and every single file that is no copy of it.
-
-    Args:
-        files: the repository's files by path, with sizes and digests.
-    """
-    copy_bytes: float = float("inf")
-    found = 0
-    if INDEX in files:
-        needed = folder_files(files)
-        if isinstance(needed, SkipReason):
-            yield listed.skip(needed, "a component of the pipeline has no .safetensors", kind=Kind.FULL)
-        else:
-            copy_bytes, found = weights_bytes(needed) / 2, 1
-            yield _within(
-                listed, Candidate(path="", layout=Layout.FOLDER, kind=Kind.FULL, files=needed), max_file_bytes
-            )
-    singles = [file for path, file in sorted(files.items()) if _is_single(path)]
-    for file in singles[:MAX_FILES]:
-        if (file.size or 0) < copy_bytes:
-            found += 1
-            yield _within(listed, _single(listed, file, files), max_file_bytes)
-    if len(singles) > MAX_FILES:
-        yield listed.skip(
-            SkipReason.TOO_LARGE, f"{len(singles)} weights files; the first {MAX_FILES} are taken"
-        )
-    elif not found and INDEX not in files:
-        yield listed.skip(SkipReason.NO_WEIGHTS, "only parts of a pipeline, no adapter and no whole model")
-
-
-def _single(listed: Listed, file: RemoteFile, files: Mapping[str, RemoteFile]) -> Candidate | Skip:
-    path = PurePosixPath(file.path)
-    if "learned_embeds" in path.name:
-        kind = Kind.TEXTUAL_INVERSION
-        return listed.skip(
-            SkipReason.UNSUPPORTED_KIND, "a textual inversion, by its name", path=file.path, kind=kind
-        )
-    adapter = listed.adapter or path.name in _ADAPTER_NAMES or "lora" in path.name.casefold()
-    config = files.get(str(path.with_name("adapter_config.json")))
-    beside = (config,) if config and path.name == "adapter_model.safetensors" else ()
-    return Candidate(
-        path=file.path, layout=Layout.FILE, kind=Kind.LORA if adapter else None, files=(file, *beside)
+def _facts(row: Mapping[str, Any]) -> Facts:
+    relation = _table(row.get("baseModels")).get("relation")
+    adapter = relation == "adapter" or "lora" in row["tags"] or row.get("library_name") == "peft"
+    return Facts(
+        adapter=adapter, pipeline=pipeline_class(row), named=named_bases(row), prompts=instance_prompts(row)
     )
 
 
-def _within(listed: Listed, candidate: Candidate | Skip, max_file_bytes: int) -> Candidate | Skip:
-    if isinstance(candidate, Skip):
-        return candidate
-    largest = max(file.size or 0 for file in candidate.files)
-    if largest <= max_file_bytes:
-        return candidate
-    detail = f"{largest} bytes; crawler.max_file_bytes is {max_file_bytes}"
-    return listed.skip(SkipReason.TOO_LARGE, detail, path=candidate.path, kind=candidate.kind)
-
-
-def _is_single(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    side = len(parts) > 1 and parts[0] in _SIDE_FOLDERS and parts[-1] not in _ADAPTER_NAMES
-    return path.endswith(".safetensors") and not side and not _SHARD.search(path)
+def _presence(row: Mapping[str, Any]) -> Presence:
+    """A disabled repository keeps its gate, so that the order counts."""
+    if row.get("disabled"):
+        return Presence.DISABLED
+    if row.get("gated"):
+        return Presence.GATED
+    return Presence.UNREACHABLE if row.get("private") else Presence.PRESENT
 
 
 def _refusal(
-    row: Mapping[str, Any], repo: str, revision: str, opt_out: Sequence[str]
-) -> tuple[SkipReason, str] | None:
+    row: Mapping[str, Any], repo: str, revision: str, presence: Presence, opt_out: Sequence[str]
+) -> Skip | None:
     """Why the repository may not be touched, or None."""
-    if opted_out(opt_out, repo, repo.split("/")[0]):
-        return SkipReason.OPTED_OUT, "named in crawler.opt_out"
-    if row.get("disabled"):
-        return SkipReason.DISABLED, "disabled by the hub"
-    if row.get("gated"):
-        return (
-            SkipReason.GATED,
-            f"access has to be asked for ({row['gated']}); leaksweep accepts no terms for you",
-        )
-    if row.get("private") or not revision:
-        return SkipReason.UNREACHABLE, "private" if row.get("private") else "the hub names no revision"
+    if opt_out and opted_out(opt_out, repo, repo.split("/")[0]):
+        return _skip(repo, revision, SkipReason.OPTED_OUT, "named in crawler.opt_out")
+    if presence is Presence.DISABLED:
+        return _skip(repo, revision, SkipReason.DISABLED, "disabled by the hub")
+    if presence is Presence.GATED:
+        gate = clean(str(row["gated"]))[:20]
+        detail = f"access has to be asked for ({gate}); leaksweep accepts no terms for you"
+        return _skip(repo, revision, SkipReason.GATED, detail)
+    if presence is Presence.UNREACHABLE or not revision:
+        detail = "private" if row.get("private") else "the hub names no revision"
+        return _skip(repo, revision, SkipReason.UNREACHABLE, detail)
+    if not isinstance(row.get("tags"), list):
+        return _skip(repo, revision, SkipReason.MALFORMED, "the hub gives this repository's row without tags")
     return None
 
 
-def _uselessness(row: Mapping[str, Any], paths: Sequence[str]) -> tuple[SkipReason, str] | None:
-    """Why nothing in the repository can be scanned, or None."""
-    task = _text(row.get("pipeline_tag"))
-    if task not in _TASKS:
-        return SkipReason.UNSUPPORTED_KIND, f"made for {task}"
-    if not any(path.endswith(".safetensors") for path in paths):
-        if any(path.endswith(PICKLES) for path in paths):
-            return SkipReason.PICKLE_ONLY, "only pickles; a pickle can run code and is never loaded"
-        return SkipReason.NO_WEIGHTS, "no .safetensors file"
+def _uselessness(row: Mapping[str, Any], repo: str, revision: str) -> Skip | None:
+    """Why nothing in the repository can be scanned, or None. Without its list of files only a look tells."""
+    task = row.get("pipeline_tag")
+    if isinstance(task, str) and task not in _TASKS:
+        return _skip(repo, revision, SkipReason.UNSUPPORTED_KIND, f"made for {clean(task)[:50]}")
+    siblings = row.get("siblings")
+    if isinstance(siblings, list):
+        paths = [_table(file).get("rfilename") for file in siblings]
+        if not _any_ends(paths, (_WEIGHTS,)):
+            if _any_ends(paths, PICKLES):
+                detail = "only pickles; a pickle can run code and is never loaded"
+                return _skip(repo, revision, SkipReason.PICKLE_ONLY, detail)
+            return _skip(repo, revision, SkipReason.NO_WEIGHTS, "no .safetensors file")
     if _table(row.get("baseModels")).get("relation") == "quantized":
-        return SkipReason.UNSUPPORTED_KIND, "a quantised copy"
+        return _skip(repo, revision, SkipReason.UNSUPPORTED_KIND, "a quantised copy")
     return None
 
 
-def _skip(repo: str, revision: str, reason: SkipReason, detail: str, path: str = "", **known: Any) -> Skip:
+def _foreign(row: Mapping[str, Any], repo: str, revision: str) -> Skip | None:
+    """Whether its pipeline's class belongs to a family without a loader."""
+    pipeline = pipeline_class(row)
+    if pipeline is None or pipeline in families.AMBIGUOUS_PIPELINES:
+        return None
+    family = families.family_of_pipeline(pipeline)
+    if families.scannable(family):
+        return None
+    detail = f"{family or 'no family that is known'}, by its {pipeline}"
+    reason = SkipReason.UNSUPPORTED_FAMILY
+    return _skip(repo, revision, reason, detail, family=family or families.UNKNOWN)
+
+
+def _license(row: Mapping[str, Any]) -> str | None:
+    """The licence's short name, from the tags, which the hub has checked against its list."""
+    for tag in _texts(row.get("tags")):
+        if tag.startswith("license:"):
+            return clean(tag[len("license:") :])[:100] or None
+    return None
+
+
+def _time(value: Any) -> str | None:
+    """A date as the hub writes it, so that dates compare as texts do."""
+    if type(value) is str and len(value) == 24 and value[10] == "T" and value[-1] == "Z" and value.isascii():
+        return value if _moment(value) else None
+    moment = _moment(value)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z" if moment else None
+
+
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _any_ends(paths: Iterable[Any], ends: tuple[str, ...]) -> bool:
+    return any(isinstance(path, str) and path.endswith(ends) for path in paths)
+
+
+def _skip(repo: str, revision: str, reason: SkipReason, detail: str, family: str | None = None) -> Skip:
     return Skip(
-        hub=Hub.HUGGINGFACE, repo=repo, revision=revision, path=path, reason=reason, detail=detail, **known
+        hub=Hub.HUGGINGFACE,
+        repo=repo,
+        revision=revision,
+        path="",
+        reason=reason,
+        detail=detail,
+        family=family,
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _strings(value: Any) -> list[str]:
+def _texts(value: Any) -> list[str]:
     """The texts in a field that holds one text or a list of them."""
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
