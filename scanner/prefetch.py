@@ -15,7 +15,7 @@ from typing import Protocol
 from crawler.checkpoint import Base, Checkpoint, Hub, Layout, RemoteFile, SkipReason
 from crawler.evidence.headers import HeaderError, local_header
 from crawler.evidence.training_metadata import training
-from crawler.store.download import DownloadError
+from crawler.store.refusal import DownloadError
 from scanner.job import Job, Outcome, State
 from scanner.ledger import LATER
 

@@ -20,7 +20,7 @@ from crawler.checkpoint import (
     PromptOrigin,
     RemoteFile,
 )
-from crawler.store.download import DownloadError
+from crawler.store.refusal import DownloadError
 from extraction.extraction import Extraction
 from extraction.recipe import Recipe
 from scanner.job import DeviceError, Job, Outcome, State

@@ -18,7 +18,7 @@ from fakes_scanner import BASE, RECIPE, FakeFiles, FakeWorker, lora
 from crawler.catalog import Catalog
 from crawler.catalog.engine import open_engine
 from crawler.checkpoint import Base, Checkpoint, Hub, Page, RemoteFile, SkipReason
-from crawler.store.download import DownloadError
+from crawler.store.refusal import DownloadError
 from scanner.extraction_store import ExtractionStore, StoreError
 from scanner.job import DeviceError, Job, Outcome, State
 from scanner.ledger import Ledger

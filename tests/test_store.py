@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -19,8 +19,10 @@ from crawler.checkpoint import CrawlError, Hub, RemoteFile, SkipReason
 from crawler.guest.client import stream_opener
 from crawler.settings import CrawlerSettings
 from crawler.store import Store, open_store
-from crawler.store.download import DownloadError, foreign_content
+from crawler.store.content import foreign_content
 from crawler.store.paths import local_path
+from crawler.store.refusal import DownloadError
+from crawler.store.shelves import file_name
 
 HEADER = json.dumps({"a": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}}).encode()
 WEIGHTS = struct.pack("<Q", len(HEADER)) + HEADER + bytes(range(256))
@@ -64,7 +66,7 @@ def test_a_file_is_named_by_its_content_and_fetched_once(tmp_path: Path) -> None
     assert path.read_bytes() == WEIGHTS
     assert path.name == f"{DIGEST}.safetensors"
     assert len(server.seen) == 1
-    assert [(file.digest, file.size) for file in store.files()] == [(DIGEST, len(WEIGHTS))]
+    assert [(file.name, file.size) for file in store.files()] == [(DIGEST, len(WEIGHTS))]
     assert store.usage() == len(WEIGHTS)
 
 
@@ -225,26 +227,66 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
             assert caught.value.reason is SkipReason.TOO_LARGE
 
 
-def test_the_files_unused_for_longest_make_room(tmp_path: Path) -> None:
-    bodies = {f"/{n}.json": bytes([48 + n]) * 100 for n in range(4)}
-    now = [1000.0]
-    with loopback(lambda asked: Answer(bodies[asked.path])) as server:
+class Texts:
+    """A hub of small files of 100 bytes each, numbered, without digests; and a store in which three fit."""
 
-        def fetch(n: int) -> Path:
-            file = RemoteFile(path=f"{n}.json", url=f"{server.url}/{n}.json", size=100, sha256=None)
-            return store.fetch(file, HF)
+    def __init__(self, root: Path, server: Loopback) -> None:
+        self.now = 1000.0
+        self.needed: list[str] = []
+        self._server = server
+        self.store = store_at(
+            root, server.url, budget=300, clock=lambda: self.now, needed=lambda: self.needed
+        )
 
-        store = store_at(tmp_path, server.url, budget=300, clock=lambda: now[0], in_use=60)
-        old, used, third = fetch(0), fetch(1), fetch(2)
-        with pytest.raises(DownloadError, match="do not fit"):
-            fetch(3)
-        now[0] += 100
-        fetch(1)
-        now[0] += 1
-        fetch(3)
-    assert used.exists()
-    assert old.exists() + third.exists() == 1
-    assert store.usage() <= 300
+    def file(self, n: int) -> RemoteFile:
+        return RemoteFile(path=f"{n}.json", url=f"{self._server.url}/{n}.json", size=100, sha256=None)
+
+    def fetch(self, n: int) -> Path:
+        self.now += 1
+        return self.store.fetch(self.file(n), HF)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Iterator[Texts]:
+    with loopback(lambda asked: Answer(asked.path.encode().ljust(100, b"."))) as server:
+        yield Texts(tmp_path, server)
+
+
+def test_the_files_unused_for_longest_make_room(texts: Texts) -> None:
+    old, used, third = texts.fetch(0), texts.fetch(1), texts.fetch(2)
+    texts.fetch(0)
+    texts.fetch(3)
+    assert (old.exists(), used.exists(), third.exists()) == (True, False, True)
+    assert texts.store.usage() == 300
+
+
+def test_what_a_queued_job_needs_stays_and_the_rest_goes(texts: Texts) -> None:
+    paths = [texts.fetch(n) for n in range(3)]
+    texts.needed = [file_name(texts.file(n), HF) for n in (0, 1)]
+    texts.fetch(3)
+    assert [path.exists() for path in paths] == [True, True, False]
+    texts.needed.append(file_name(texts.file(3), HF))
+    with pytest.raises(DownloadError, match="needed by queued jobs") as caught:
+        texts.fetch(4)
+    assert caught.value.reason is SkipReason.BUDGET
+    texts.needed.clear()  # as after the jobs have ended: nothing stands in the way for good
+    assert texts.fetch(4).exists()
+
+
+def test_what_is_in_use_stays(texts: Texts) -> None:
+    paths = [texts.fetch(n) for n in range(3)]
+    with texts.store.using([texts.file(0)], HF):
+        texts.fetch(3)
+        assert [path.exists() for path in paths] == [True, False, True]
+    texts.fetch(4)
+    texts.fetch(5)
+    assert not paths[0].exists()
+
+
+def test_the_last_files_of_a_folder_do_not_drive_out_the_first(texts: Texts) -> None:
+    with pytest.raises(DownloadError, match="does not fit"):
+        texts.store.fetch_folder([texts.file(n) for n in range(4)], HF)
+    assert texts.store.usage() == 300
 
 
 def test_a_file_without_a_digest_needs_no_network_the_second_time(tmp_path: Path) -> None:
@@ -353,5 +395,5 @@ def test_two_processes_fetch_one_file_once(tmp_path: Path) -> None:
 def test_the_store_of_the_settings(tmp_path: Path) -> None:
     with loopback(ranged(WEIGHTS)) as server:
         settings = CrawlerSettings.model_validate({"huggingface_url": server.url, "store_bytes": 10})
-        with pytest.raises(DownloadError, match="do not fit into the 10 of"):
+        with pytest.raises(DownloadError, match="does not fit into the 10 of"):
             open_store(settings, tmp_path, {}).fetch(weights(server), HF)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
@@ -18,46 +16,34 @@ from filelock import FileLock
 from crawler.checkpoint import Hub, RemoteFile, SkipReason
 from crawler.guest.client import OpenStream, stream_opener
 from crawler.settings import CrawlerSettings
-from crawler.store.download import Download, DownloadError
+from crawler.store.download import Download
 from crawler.store.paths import check_tree, local_path
-
-logger = logging.getLogger(__name__)
+from crawler.store.quota import Needed, Quota
+from crawler.store.refusal import DownloadError, full_disk
+from crawler.store.shelves import PART, Shelves, StoredFile, file_name, is_whole, sync_folder
 
 WANTED = frozenset({".safetensors", ".json", ".txt", ".model"})
 """Weights, configs and tokenizers. Whatever else a repository holds is not needed and not fetched."""
-IN_USE = 3600.0
-"""Seconds since its last use for which a file is not removed to make room."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of the store."""
-
-    path: Path
-    size: int
-    used_at: float
-    """Seconds since the epoch."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the content."""
-        return self.path.stem
 
 
 class Store:
     """Downloads, kept by content; the same bytes from two hubs are one file.
 
     A file without a digest (Hugging Face tells none for small text files) is kept by the digest of what came,
-    and remembered by its address, which the sources pin to a commit or a version.
+    and remembered by its address, which the sources pin to a commit or a version. Any number of threads and
+    processes may share a store.
 
     Args:
         root: folder of the store, made when missing.
         budget: bytes that files and parts may take together. The files unused for longest make room.
         open_stream: how a file is opened on its hub (`crawler.guest.client.stream_opener`).
+        needed: names (`crawler.store.shelves.file_name`) of files that are never removed to make room:
+            those of queued and leased jobs.
+        taken_down: why a digest may not be had (`crawler.store.takedowns`); None when it may.
         max_file_bytes: largest single file.
         retries: attempts after one that brought nothing new.
-        in_use: seconds since its last use for which a file may not be removed.
+        clock: seconds since the epoch.
     """
 
     def __init__(
@@ -66,24 +52,21 @@ class Store:
         *,
         budget: int,
         open_stream: OpenStream,
+        needed: Needed = tuple,
+        taken_down: Callable[[str], str | None] = lambda digest: None,
         max_file_bytes: int = 32 * 2**30,
         retries: int = 5,
-        in_use: float = IN_USE,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._budget = budget
+        self.shelves = Shelves(root)
+        self.quota = Quota(self.shelves, budget=budget, needed=needed)
         self._open_stream = open_stream
+        self._taken_down = taken_down
         self._max_file_bytes = max_file_bytes
         self._retries = retries
-        self._in_use = in_use
         self._clock = clock
         self._sleep = sleep
-        self._files, self._parts, self._urls, self._folders, self._locks = (
-            root / name for name in ("files", "parts", "urls", "folders", "locks")
-        )
-        for folder in (self._files, self._parts, self._urls, self._folders, self._locks):
-            folder.mkdir(parents=True, exist_ok=True)
 
     def fetch(self, file: RemoteFile, hub: Hub) -> Path:
         """The whole and verified file on this machine, named by its digest; downloaded when it is not there.
@@ -100,12 +83,13 @@ class Store:
             raise DownloadError(
                 SkipReason.MALFORMED, f"{file.url}: {file.sha256[:80]!r} is no SHA-256; crawl again"
             )
-        known = self._known(file, hub, suffix)
-        if known is not None:
-            return known
-        name = self._name(file, hub)
-        with FileLock(self._locks / f"{name}.lock"):
-            return self._known(file, hub, suffix) or self._download(file, hub, suffix, name)
+        name = file_name(file, hub)
+        self._check_takedown(file, self.shelves.digest_of(name))
+        with full_disk(self.shelves.root):
+            if known := self._known(file, name, suffix):
+                return known
+            with self._locked(name):
+                return self._known(file, name, suffix) or self._download(file, hub, suffix, name)
 
     def fetch_folder(self, files: Sequence[RemoteFile], hub: Hub) -> Path:
         """A folder in which the files lie under their paths in the repository, as links into the store.
@@ -115,144 +99,117 @@ class Store:
         """
         paths = [local_path(file.path) for file in files]
         check_tree(paths)
-        links = dict(sorted(zip(paths, (self.fetch(file, hub) for file in files), strict=True)))
-        content = "\n".join(f"{path}\t{target.name}" for path, target in links.items())
-        folder = self._folders / hashlib.sha256(content.encode()).hexdigest()[:32]
-        if not folder.exists():
-            self._link(folder, links)
+        # The last files must not drive out the first.
+        with full_disk(self.shelves.root), self.using(files, hub):
+            fetched = [self.fetch(file, hub) for file in files]
+            links = dict(sorted(zip(paths, fetched, strict=True)))
+            content = "\n".join(f"{path}\t{target.name}" for path, target in links.items())
+            folder = self.shelves.folders / hashlib.sha256(content.encode()).hexdigest()[:32]
+            with self._locked(folder.name):
+                if not folder.exists():
+                    self._link(folder, links)
         return folder
+
+    def using(self, files: Collection[RemoteFile], hub: Hub) -> AbstractContextManager[None]:
+        """Keep files from being removed to make room, as long as the block runs and this process lives."""
+        return self.quota.using({file_name(file, hub) for file in files})
 
     def files(self) -> Iterator[StoredFile]:
         """The whole files, in no order."""
-        return _stored(self._files)
+        return self.shelves.stored()
 
     def usage(self) -> int:
         """Bytes taken by files and by parts of files."""
-        return sum(file.size for file in (*self.files(), *_stored(self._parts, "*.part")))
+        return self.quota.usage()
 
-    def _name(self, file: RemoteFile, hub: Hub) -> str:
-        """What a download is called before its digest is known."""
-        if file.sha256:
-            return file.sha256.lower()
-        return hashlib.sha256(f"{hub}\n{file.url}".encode()).hexdigest()
-
-    def _known(self, file: RemoteFile, hub: Hub, suffix: str) -> Path | None:
-        digest = self._name(file, hub)
-        if file.sha256 is None:
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        lock = FileLock(self.shelves.locks / f"{name}.lock")
+        with lock:
             try:
-                digest = (self._urls / digest).read_text()
-            except FileNotFoundError:
-                return None
-        path = self._files / f"{digest}{suffix}"
+                yield
+            finally:
+                # While it is held; who waits for it sees that, and makes a new one.
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+    def _check_takedown(self, file: RemoteFile, digest: str) -> None:
+        if why := self._taken_down(digest):
+            raise DownloadError(
+                SkipReason.TAKEN_DOWN,
+                f"{file.url}: taken down here ({why}); leaksweep takedown --undo lifts that",
+            )
+
+    def _known(self, file: RemoteFile, name: str, suffix: str) -> Path | None:
+        path = self.shelves.files / f"{self.shelves.digest_of(name)}{suffix}"
         try:
+            # Another size means that a crash of the machine has cut it, or that the hub told a wrong one.
+            if file.size not in (None, path.stat().st_size) and not is_whole(path):
+                path.unlink()
+                return None
             os.utime(path, (self._clock(), self._clock()))
         except FileNotFoundError:
             return None
         return path
 
     def _download(self, file: RemoteFile, hub: Hub, suffix: str, name: str) -> Path:
-        if file.size is not None and file.size > self._max_file_bytes:
-            raise DownloadError(
-                SkipReason.TOO_LARGE,
-                f"{file.url}: {file.size} bytes, crawler.max_file_bytes allows {self._max_file_bytes}",
+        with self.quota.downloading(name) as reserve:
+            download = Download(
+                hub=hub,
+                file=file,
+                part=self.shelves.parts / f"{name}{PART}",
+                open_stream=self._open_stream,
+                reserve=reserve,
+                max_bytes=self._max_file_bytes,
+                retries=self._retries,
+                sleep=self._sleep,
             )
-        download = Download(
-            hub=hub,
-            file=file,
-            part=self._parts / f"{name}.part",
-            open_stream=self._open_stream,
-            reserve=self._reserve,
-            max_bytes=self._max_file_bytes,
-            retries=self._retries,
-            sleep=self._sleep,
-        )
-        digest = download.run()
-        path = self._files / f"{digest}{suffix}"
-        download.part.replace(path)
-        download.forget()
-        os.utime(path, (self._clock(), self._clock()))
-        if file.sha256 is None:
-            _write_whole(self._urls / name, digest)
-        _sync_folder(self._files)
+            digest = download.run()
+            try:
+                self._check_takedown(file, digest)
+            except DownloadError:
+                download.forget()
+                raise
+            # Whatever a kill leaves of these steps, the next run ends them without asking a hub again.
+            path = self.shelves.files / f"{digest}{suffix}"
+            if digest != name:
+                self.shelves.remember(name, digest)
+            os.utime(download.part, (self._clock(), self._clock()))
+            download.state.unlink(missing_ok=True)
+            download.part.replace(path)
+            sync_folder(self.shelves.files)
         return path
 
-    def _reserve(self, size: int) -> None:
-        """See to it that `size` more bytes fit into the budget and on the disk.
-
-        Raises:
-            DownloadError: they do not, even without the files that are not in use.
-        """
-        free = shutil.disk_usage(self._files).free
-        if size > free:
-            raise DownloadError(
-                SkipReason.BUDGET, f"{self._files}: {free} bytes are left on the disk, {size} are needed"
-            )
-        excess = self.usage() + size - self._budget
-        if excess <= 0:
-            return
-        latest = self._clock() - self._in_use
-        idle = [file for file in (*self.files(), *_stored(self._parts, "*.part")) if file.used_at < latest]
-        if sum(file.size for file in idle) < excess:
-            raise DownloadError(
-                SkipReason.BUDGET,
-                f"{size} more bytes do not fit into the {self._budget} of crawler.store_bytes; raise it, or "
-                f"delete files in {self._files}",
-            )
-        for file in sorted(idle, key=lambda file: file.used_at):
-            if excess <= 0:
-                break
-            logger.info("%s: removed to make room, unused for longest", file.path.name)
-            file.path.unlink(missing_ok=True)
-            file.path.with_name(f"{file.path.name}.json").unlink(missing_ok=True)
-            excess -= file.size
-
     def _link(self, folder: Path, links: Mapping[PurePosixPath, Path]) -> None:
-        """Make the folder whole or not at all."""
-        made = Path(tempfile.mkdtemp(dir=self._folders, prefix=".making-"))
-        for path, target in links.items():
-            link = made / path
-            link.parent.mkdir(parents=True, exist_ok=True)
-            # Relative to where the link will be, so that a home folder can be moved.
-            link.symlink_to(os.path.relpath(target, folder.joinpath(path).parent))
-        made.chmod(0o755)
+        """Make the folder whole or not at all; the caller holds its lock."""
+        made = folder.with_name(f".making-{folder.name}")
+        shutil.rmtree(made, ignore_errors=True)
         try:
+            for path, target in links.items():
+                link = made / path
+                link.parent.mkdir(parents=True, exist_ok=True)
+                # Relative to where the link will be, so that a home folder can be moved.
+                link.symlink_to(os.path.relpath(target, folder.joinpath(path).parent))
             made.rename(folder)
         except OSError:
-            shutil.rmtree(made)
-            if not folder.is_dir():  # else another process was quicker, with the same content
-                raise
+            shutil.rmtree(made, ignore_errors=True)
+            raise
 
 
-def open_store(settings: CrawlerSettings, root: Path, tokens: Mapping[Hub, str | None]) -> Store:
+def open_store(
+    settings: CrawlerSettings,
+    root: Path,
+    tokens: Mapping[Hub, str | None],
+    *,
+    needed: Needed = tuple,
+    taken_down: Callable[[str], str | None] = lambda digest: None,
+) -> Store:
     """The store as the settings have it; `tokens` are those of the environment."""
     return Store(
         root,
         budget=settings.store_bytes,
         open_stream=stream_opener(settings, tokens),
+        needed=needed,
+        taken_down=taken_down,
         max_file_bytes=settings.max_file_bytes,
         retries=settings.retries,
     )
-
-
-def _stored(folder: Path, pattern: str = "*") -> Iterator[StoredFile]:
-    for path in folder.glob(pattern):
-        try:
-            stat = path.stat()
-        except FileNotFoundError:  # another process was quicker
-            continue
-        yield StoredFile(path, stat.st_size, stat.st_mtime)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text)
-    part.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
