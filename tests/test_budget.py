@@ -107,7 +107,7 @@ def test_headroom_is_kept_but_one_request_a_window_may_always_leave() -> None:
     budget.answered(reserve(budget, headroom=0.5), told(remaining=5, reset=100))
     assert "5 of 10" in refused(budget, headroom=0.5).reason
     clock.now += 101
-    budget.answered(reserve(budget, headroom=0.99), told(remaining=1, reset=100, quota=1))
+    budget.answered(reserve(budget, headroom=0.99), told(remaining=1, reset=299, quota=1))
     reserve(budget, headroom=0.99)
 
 
@@ -260,14 +260,14 @@ class Server:
 
 STEP = st.one_of(
     st.just("ask"), st.just("ask"), st.just("arrive"), st.just("arrive"), st.just("answer"), st.just("lose"),
-    st.floats(0.01, 20),
+    st.sampled_from([0.2, 0.6, 3.0]),
 )  # fmt: skip
 
 
 @settings(deadline=None)
 @given(
     quota=st.integers(1, 8),
-    offset=st.floats(0, 59),
+    offset=st.floats(0, 9.9),
     headroom=st.sampled_from([0.0, 0.2, 0.5]),
     steps=st.lists(st.tuples(STEP, st.integers(0, 100)), max_size=80),
 )
@@ -276,11 +276,12 @@ def test_no_interleaving_of_requests_overspends(
 ) -> None:
     """Requests leave, reach the hub and are answered, or lost, in any order; none takes over half a window.
 
-    Two budgets on one clock stand for two processes.
+    The very first one is answered: before that, nobody knows that there is a quota.
     """
     clock = Clock()
-    server = Server(quota, 60, clock.now - offset)
+    server = Server(quota, 10, clock.now - offset)
     budget = Budget(clock=clock)
+    budget.answered(reserve(budget), server.count(clock.now))
     leaving: list[tuple[Permit, float]] = []
     answers: list[tuple[Permit, RateLimitInfo, float]] = []
     for step, chosen in steps:
@@ -299,7 +300,7 @@ def test_no_interleaving_of_requests_overspends(
                 budget.lost(answers.pop(chosen % len(answers))[0])
             case float():
                 oldest = min([since for *_, since in [*leaving, *answers]], default=clock.now)
-                if clock.now + step - oldest <= 29:
+                if clock.now + step - oldest <= 4:
                     clock.now += step
     most = quota - min(headroom * quota, quota - 1)
     assert all(count <= most for count in server.counts.values()), server.counts
