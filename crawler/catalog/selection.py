@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import ge, le, lt
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import from_json
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, FromClause, and_, func, or_, select
 
 from crawler.catalog import tables
 from crawler.checkpoint import CrawlError, Grade, Hub, Kind
@@ -89,7 +90,7 @@ class Selection(BaseModel):
     def where(self) -> list[ColumnElement[bool]]:
         """Conditions over `checkpoint` joined with `repository`: all but `words`, which SQL would fold
         differently from one database to the next."""
-        conditions = [
+        conditions: list[ColumnElement[bool]] = [
             column.in_(values)
             for column, values in (
                 (place.family, self.families),
@@ -100,17 +101,18 @@ class Selection(BaseModel):
             )
             if values
         ]
-        for limit, condition in (
-            (self.min_downloads, downloads >= self.min_downloads),
-            (self.max_downloads, downloads <= self.max_downloads),
-            (self.created_since, _day(listed.created_at) >= str(self.created_since)),
-            (self.created_before, _day(listed.created_at) < str(self.created_before)),
-            (self.updated_since, _day(listed.updated_at) >= str(self.updated_since)),
-            (self.updated_before, _day(listed.updated_at) < str(self.updated_before)),
-            (self.base_grade, place.base_grade >= self.base_grade),
-        ):
+        limits: tuple[tuple[ColumnElement[Any], Callable[[Any, Any], Any], int | date | None], ...] = (
+            (downloads, ge, self.min_downloads),
+            (downloads, le, self.max_downloads),
+            (_day(listed.created_at), ge, self.created_since),
+            (_day(listed.created_at), lt, self.created_before),
+            (_day(listed.updated_at), ge, self.updated_since),
+            (_day(listed.updated_at), lt, self.updated_before),
+            (place.base_grade, ge, self.base_grade),
+        )
+        for column, compare, limit in limits:
             if limit is not None:
-                conditions.append(condition)
+                conditions.append(compare(column, str(limit) if isinstance(limit, date) else int(limit)))
         if self.ids:
             conditions.append(or_(place.id.in_(self.ids), place.key.in_(self.ids)))
         if self.sample is not None:
@@ -150,13 +152,86 @@ def places(engine: Engine, selection: Selection, *, records: bool = False) -> It
     """
     refuse_unknown(engine, selection)
     columns = [place.id, content, place.hub, place.repo, place.family, place.kind]
-    columns += [downloads, listed.created_at, func.coalesce(listed.updated_at, None), listed.license]
+    columns += [downloads, listed.created_at, listed.updated_at, listed.license]
     columns += [place.record] if records or selection.words else []
     words = [word.casefold() for word in selection.words]
-    statement = select(*columns, *([place.title] if words else [])).select_from(joined())
-    statement = statement.where(place.current, *selection.where()).order_by(place.id.collate(_bytewise(engine)))
+    columns += [place.title] if words else []
+    statement = select(*columns).select_from(joined()).where(place.current, *selection.where())
     with engine.connect().execution_options(yield_per=1000) as db:
-        for row in db.execute(statement):
+        for row in db.execute(statement.order_by(place.id)):
             if words and not _occur(words, title=row[-1], repo=row[3], record=row[10]):
                 continue
             yield Place(**dict(zip(Place.__slots__, (*row[:10], row[10] if records else ""), strict=True)))
+
+
+def selected_contents(engine: Engine, selection: Selection) -> frozenset[str] | None:
+    """What is selected, as `Place.content`; None when the selection has no filters: everything.
+
+    Raises:
+        SelectionError: as `places` does.
+    """
+    if not selection.given():
+        return None
+    return frozenset(one.content for one in places(engine, selection))
+
+
+def joined() -> FromClause:
+    """Checkpoints beside their repositories, as far as these were listed: each once.
+
+    A name may have had two repositories, one after the other: the one that was seen last is meant.
+    """
+    same_name = tables.repository.alias()
+    newest = (
+        select(same_name.c.number)
+        .where(same_name.c.hub == place.hub, same_name.c.repo == place.repo)
+        .order_by(same_name.c.walk.desc(), same_name.c.number)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return tables.checkpoint.outerjoin(
+        tables.repository, and_(listed.hub == place.hub, listed.number == newest)
+    )
+
+
+def refuse_unknown(engine: Engine, selection: Selection) -> None:
+    """Refuse names that neither the catalog nor our table of families knows.
+
+    Raises:
+        SelectionError: it says what is known.
+    """
+    with engine.connect() as db:
+        if selection.families:
+            families = (
+                select(place.family, func.count().label("number")).where(place.current).group_by(place.family)
+            )
+            counts = {row.family: row.number for row in db.execute(families)}
+            known = [*counts, *(family.name for family in FAMILIES)]
+            for family in selection.families:
+                if family not in known:
+                    here = ", ".join(f"{name} ({counts[name]})" for name in sorted(counts)) or "none yet"
+                    raise SelectionError(
+                        f"family {family!r} is not known{nearest(family, known)}; the catalog has: {here}"
+                    )
+        if selection.sample is not None:
+            names = list(db.scalars(select(tables.sample.c.name).order_by(tables.sample.c.name)))
+            if selection.sample not in names:
+                drawn = f"drawn so far: {', '.join(names)}" if names else "leaksweep sample draws one"
+                name = selection.sample
+                raise SelectionError(f"there is no sample {name!r}{nearest(name, names)}; {drawn}")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A question that names what may have been meant, or nothing."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _day(column: ColumnElement[str | None]) -> ColumnElement[str]:
+    """The day of an ISO time: as long as what it is compared with, so that no collation can have a say."""
+    return func.substr(column, 1, 10)
+
+
+def _occur(words: Sequence[str], *, title: str, repo: str, record: str) -> bool:
+    prompts = (prompt["text"] for prompt in from_json(record)["prompts"])
+    text = "\n".join((title, repo, *prompts)).casefold()
+    return all(word in text for word in words)
