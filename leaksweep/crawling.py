@@ -84,7 +84,8 @@ def import_dump(run: Run, path: Path) -> Summary:
         CrawlError: the catalog cannot be used, or the file is no such dump.
     """
     from crawler.catalog.changes import change_counts
-    from crawler.huggingface.hub_stats import hub_stats_pages, hub_stats_rules
+    from crawler.huggingface.hub_stats import hub_stats_pages
+    from crawler.huggingface.listing import hub_rules
 
     settings, hub = run.settings.crawler, Hub.HUGGINGFACE
     shard = f"dump {path.name}"
@@ -93,7 +94,7 @@ def import_dump(run: Run, path: Path) -> Summary:
         catalog.walks.take(walk, [shard])
         begun = int(catalog.walks.cursor(hub, shard) or 0)
         for page in hub_stats_pages(path, settings, begun):
-            catalog.commit(walk, shard, page, hub_stats_rules(settings))
+            catalog.commit(walk, shard, page, hub_rules(settings))
             show.update(len(page.listings))
         catalog.walks.end(walk, complete=True)
         listed = sum(row.listed for row in catalog.walks.shards(hub))

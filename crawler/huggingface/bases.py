@@ -11,7 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from crawler.checkpoint import Base, Hub, Skip, SkipReason
 from crawler.evidence import families
 from crawler.huggingface.files import Files, HubError, Unusable, refusal
-from crawler.huggingface.folder import INDEX, UNET_CONFIG, folder_files
+from crawler.huggingface.folder import INDEX, denoiser_config, folder_family, folder_files
 from crawler.huggingface.rows import pipeline_class
 
 KEPT = 1000
@@ -70,8 +70,12 @@ class Bases:
         needed = folder_files(files)
         if isinstance(needed, SkipReason):
             return _skip(repo, revision, needed, "a component of the pipeline has no .safetensors", family)
-        family = family or families.family_of_unet(self._files.table(files.get(UNET_CONFIG)))
-        return Base(repo=repo, revision=revision, family=family, files=needed)
+        family = family or folder_family(pipeline, self._files.table(denoiser_config(files)))
+        if not families.scannable(family):
+            named = family or families.UNKNOWN
+            detail = f"its {pipeline}, by the denoiser's config: {families.without_loader(named)}"
+            return _skip(repo, revision, SkipReason.UNSUPPORTED_FAMILY, detail, named)
+        return Base(repo=repo, revision=revision, family=str(family), files=needed)
 
     def _granted(self, repo: str) -> bool:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from crawler.checkpoint import Kind, Layout, RemoteFile, Skip, SkipReason
-from crawler.huggingface.folder import INDEX, PICKLES, folder_files, weights_bytes
+from crawler.huggingface.folder import INDEX, PICKLES, fine_tune_files, weights_bytes
 from crawler.huggingface.listed import Listed
 
 MAX_FILES = 50
@@ -60,7 +60,7 @@ def candidates(
     copy_bytes: float = float("inf")
     found = 0
     if INDEX in files:
-        needed = folder_files(files)
+        needed = fine_tune_files(files)
         if isinstance(needed, SkipReason):
             yield listed.skip(needed, "a component of the pipeline has no .safetensors", kind=Kind.FULL)
         else:

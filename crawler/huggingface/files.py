@@ -25,6 +25,9 @@ MAX_PATH = 500
 """Characters of a file's path."""
 
 
+_BUSY = (429, 503)
+"""What a hub answers whoever asks for whatever."""
+
 HubError: type[Exception] = hub_httpx.HTTPError
 """Whatever goes wrong in a request: the hub's refusals (HfHubHTTPError) and broken connections."""
 
@@ -137,12 +140,15 @@ def refusal(error: Exception) -> tuple[SkipReason, str]:
     A 401 or 404 is no proof that anything was deleted: private and missing are not told apart.
 
     Raises:
-        SourceError: it is no word on this repository: the hub is away, or the token is refused.
+        SourceError: it is no word on this repository: the hub is away, asks for peace, or refuses the token.
     """
     detail = " ".join(str(error).split())[:300]
     answer = getattr(error, "response", None)
-    if answer is None or answer.status_code in UNAVAILABLE:
+    if answer is None or answer.status_code in _BUSY:
         raise SourceError(f"{detail or type(error).__name__}; crawl again") from error
+    if answer.status_code in UNAVAILABLE:
+        # It may well be this repository at which the hub fails: the others are asked for all the same.
+        return SkipReason.DOWNLOAD_FAILED, f"{detail}; tried again by the next crawl"
     said = answer.headers.get("X-Error-Message", "")
     if said.startswith("Invalid credentials"):
         raise SourceError(

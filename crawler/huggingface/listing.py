@@ -44,16 +44,7 @@ class HuggingFace:
 
     @property
     def rules(self) -> str:
-        """16 hex digits over the version and the settings that decide.
-
-        `include` is among them: what is newly asked for need not have changed since the last pass.
-        """
-        decide = self._settings.model_dump(
-            mode="json",
-            include={"include", "list_by_base", "opt_out", "max_file_bytes", "base_models", "read_headers"},
-        )
-        text = json.dumps([tool_version(), decide], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hub_rules(self._settings)
 
     def shards(self, mode: Mode) -> Sequence[str]:
         """One listing a selection, in either mode: an increment reads only their heads."""
@@ -76,6 +67,14 @@ class HuggingFace:
     def resolve_base(self, repo: str) -> Base | Skip:
         """The diffusers folder of a base model at its current commit, or why it cannot be had."""
         return self._bases.resolve(repo)
+
+
+def hub_rules(settings: CrawlerSettings) -> str:
+    """16 hex digits over the version and the settings that decide what becomes of a listing."""
+    names = {"opt_out", "max_file_bytes", "base_models", "read_headers"}
+    decide = settings.model_dump(mode="json", include=names)
+    text = json.dumps([tool_version(), decide], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_page(rows: Sequence[Any], cursor: str | None, settings: CrawlerSettings, **notes: int) -> Page:

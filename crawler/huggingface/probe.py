@@ -47,10 +47,10 @@ class Prober:
 
 
 def _denied(listing: Listing, error: Exception) -> Probe | None:
-    answer: Any = getattr(error, "response", None)
-    if answer is not None and answer.status_code == 500:
-        return None  # One repository at which the hub fails need not keep the others from being asked for.
     reason, detail = refusal(error)
+    if reason is SkipReason.DOWNLOAD_FAILED:
+        return None
+    answer: Any = getattr(error, "response", None)
     return Probe(
         number=listing.number,
         presence=_PRESENCE.get(reason, Presence.UNREACHABLE),

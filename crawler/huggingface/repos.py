@@ -12,10 +12,10 @@ from crawler.evidence.headers import HeaderError
 from crawler.huggingface.bases import Bases
 from crawler.huggingface.candidates import Candidate, candidates
 from crawler.huggingface.files import Files, HubError, Unusable, refusal
-from crawler.huggingface.folder import INDEX, UNET_CONFIG
+from crawler.huggingface.folder import INDEX, denoiser_config, fine_tune_files, folder_family
 from crawler.huggingface.listed import Listed, declared
 from crawler.settings import CrawlerSettings
-from crawler.source import HeaderCache
+from crawler.source import HeaderCache, opted_out
 
 Series = dict[tuple[str, int], HeaderFacts]
 """What the header of one file of a training said, for the other steps of it."""
@@ -43,6 +43,9 @@ class Repositories:
         Raises:
             SourceError: the hub is away: nothing is known of the repository.
         """
+        if opted_out(self._settings.opt_out, listed.repo, listed.repo.split("/")[0]):
+            # Listed before it was put on the list.
+            return [listed.skip(SkipReason.OPTED_OUT, "named in crawler.opt_out")]
         try:
             files = self._files.tree(listed.repo, listed.revision)
         except Unusable as error:
@@ -70,12 +73,17 @@ class Repositories:
             return listed.skip(SkipReason.BASE_MODEL, "a base model itself", kind=Kind.FULL)
         files = {file.path: file for file in candidate.files}
         pipeline = listed.facts.pipeline or str(self._files.table(files[INDEX]).get("_class_name"))
-        if pipeline not in families.AMBIGUOUS_PIPELINES:
-            family = families.family_of_pipeline(pipeline) or families.UNKNOWN
-            return listed.skip(SkipReason.UNSUPPORTED_FAMILY, f"a {pipeline}", kind=Kind.FULL, family=family)
-        config = self._files.table(files.get(UNET_CONFIG))
+        config = self._files.table(denoiser_config(files))
+        family = folder_family(pipeline, config)
+        if not families.scannable(family):
+            detail = f"a {pipeline}: {families.without_loader(family or families.UNKNOWN)}"
+            named = family or families.UNKNOWN
+            return listed.skip(SkipReason.UNSUPPORTED_FAMILY, detail, kind=Kind.FULL, family=named)
+        needed = fine_tune_files(files, family)
+        if not isinstance(needed, SkipReason):
+            candidate = replace(candidate, files=needed)
         claims = merge_claims(listed.claims, _loaded_from(config.get("_name_or_path"), listed))
-        return _row(listed, candidate, Kind.FULL, families.family_of_unet(config), claims, None)
+        return _row(listed, candidate, Kind.FULL, family, claims, None)
 
     def _single(self, listed: Listed, candidate: Candidate, series: Series) -> Checkpoint | Skip:
         """Decide kind and family; the header is read only where the listing does not tell enough."""
@@ -133,7 +141,7 @@ def _row(
         detail = "neither the hub nor the header tells what it was fine-tuned from"
         return listed.skip(SkipReason.UNKNOWN_BASE, detail, path=candidate.path, kind=kind)
     if not families.scannable(family):
-        detail = f"{family}: no loader for this family"
+        detail = families.without_loader(family)
         return listed.skip(
             SkipReason.UNSUPPORTED_FAMILY, detail, path=candidate.path, kind=kind, family=family
         )
