@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from fakes_scanner import RECIPE, job
-from sqlalchemy import update
+from sqlalchemy import Engine, update
 
 from crawler.catalog.engine import open_engine
 from crawler.checkpoint import (
@@ -19,6 +18,8 @@ from extraction.recipe import Recipe
 from scanner import tables
 from scanner.job import Job, LedgerRow, Outcome, ScanError, State
 from scanner.ledger import Ledger
+
+pytest_plugins = ("fakes_postgres",)
 
 
 class Clock:
@@ -49,8 +50,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_ledger(tmp_path: Path, clock: Clock) -> Callable[[], Ledger]:
-    engine = open_engine(f"sqlite:///{tmp_path}/leaksweep.db")
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def open_ledger(engine: Engine, clock: Clock) -> Callable[[], Ledger]:
     return lambda: Ledger(engine, attempts=2, lease_seconds=60, clock=clock)
 
 
@@ -259,12 +266,9 @@ def test_a_fresh_download_address_reaches_a_waiting_job(ledger: Ledger):
     assert ledger.lease(RECIPE.id, "me") == [new]
 
 
-def test_a_ledger_of_a_newer_version_says_so(tmp_path: Path):
-    engine = open_engine(f"sqlite:///{tmp_path}/leaksweep.db")
+def test_a_ledger_of_a_newer_version_says_so(engine: Engine):
     Ledger(engine)
     with engine.begin() as db:
         db.execute(update(tables.ledger_version).values(version=tables.VERSION + 1))
-    with pytest.raises(
-        ScanError, match=r"leaksweep\.db: the job ledger has format 2, of a newer leaksweep.*database"
-    ):
+    with pytest.raises(ScanError, match=r": the job ledger has format 2, of a newer leaksweep.*database"):
         Ledger(engine)
