@@ -5,7 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
+
+from crawler.evidence.claims import BaseClaim as BaseClaim
+from crawler.evidence.claims import Grade as Grade
+from crawler.evidence.facts import Observation as Observation
+from crawler.evidence.facts import Prompt as Prompt
+from crawler.evidence.facts import PromptOrigin as PromptOrigin
+from crawler.evidence.facts import Training as Training
+from crawler.evidence.resolve import Decision, resolve
 
 
 class CrawlError(Exception):
@@ -95,71 +103,6 @@ class SkipReason(StrEnum):
     """It promises little, by the scanner's triage settings; scanned when they change."""
 
 
-class Grade(IntEnum):
-    """How far a statement about the base model can be trusted; higher is better."""
-
-    LABEL = 1
-    """A family label that the author picked."""
-    DECLARED = 2
-    """The author or the hub names the base's repository."""
-    DIGEST = 3
-    """The training tool recorded the SHA-256 of the base that it loaded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseClaim:
-    """One statement about what a checkpoint was fine-tuned from."""
-
-    repo: str | None
-    """Repository of the base on the Hugging Face Hub; None when only a family is named."""
-    family: str | None
-    """Family name as in `crawler.evidence.families`, such as "sd1"; None when unknown."""
-    source: str
-    """Who said it: "hub relation", "card", "civitai baseModel", "header digest", "header model name"."""
-    grade: Grade
-    digest: str | None = None
-    """SHA-256 of the base's weights, lower-case hex, where the claim names it; also one that nobody knows."""
-
-
-class PromptOrigin(StrEnum):
-    """Where a prompt was found, best first."""
-
-    INSTANCE_PROMPT = "instance_prompt"
-    KOHYA_TAGS = "kohya_tags"
-    TRIGGER_WORDS = "trigger_words"
-    OPERATOR = "operator"
-    """Given on the command line."""
-    NAME = "name"
-    """Guessed from its title, its repository's or its file's name."""
-    NONE = "none"
-    """Nothing is known: the empty prompt."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """A caption the checkpoint was, or may have been, trained with."""
-
-    text: str
-    origin: PromptOrigin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """What is known of a fine-tune's training; None where nothing is."""
-
-    images: int | None = None
-    """Distinct training pictures, repeats not counted (N_0)."""
-    steps: int | None = None
-    """Optimiser steps."""
-    resolution: int | None = None
-    """Shorter side in pixels."""
-    batch: int | None = None
-    """Pictures in one optimiser step, over all devices and accumulated steps."""
-    rank: int | None = None
-    """Of a LoRA, as its trainer noted it."""
-    source: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
     """One file that can be downloaded."""
@@ -195,6 +138,8 @@ class Checkpoint:
     prompts: tuple[Prompt, ...] = ()
     """Best first."""
     training: Training = field(default_factory=Training)
+    observations: tuple[Observation, ...] = ()
+    """What its header gives away of the people behind it."""
     title: str = ""
     downloads: int | None = None
     updated_at: str | None = None
@@ -208,7 +153,8 @@ class Checkpoint:
     @property
     def key(self) -> str:
         """16 hex digits of the id's SHA-256, fit for file names and SQL keys."""
-        return hashlib.sha256(self.id.encode()).hexdigest()[:16]
+        # Hubs' JSON may hold lone surrogates, which UTF-8 cannot.
+        return hashlib.sha256(self.id.encode("utf-8", "replace")).hexdigest()[:16]
 
     @property
     def sha256(self) -> str | None:
@@ -216,9 +162,14 @@ class Checkpoint:
         return self.files[0].sha256 if self.layout is Layout.FILE and self.files else None
 
     @property
+    def decision(self) -> Decision:
+        """What its claims come to; see `crawler.evidence.resolve`."""
+        return resolve(self.claims)
+
+    @property
     def base(self) -> BaseClaim | None:
-        """The best claim that names a repository."""
-        return next((claim for claim in self.claims if claim.repo), None)
+        """The claim that was chosen of those that name a repository."""
+        return self.decision.claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ def _known(checkpoint: Checkpoint) -> Iterator[Candidate]:
         PromptOrigin.INSTANCE_PROMPT: "its card names it as the training prompt",
         PromptOrigin.KOHYA_TAGS: "its header counts it among the captions",
         PromptOrigin.TRIGGER_WORDS: "its author gives it as a trigger",
+        PromptOrigin.EXAMPLE: "its author or its trainer made a picture with it",
         PromptOrigin.OPERATOR: "given by the operator",
         PromptOrigin.NAME: "guessed by the crawl",
     }

@@ -63,7 +63,7 @@ def test_the_data_set_list_serves_where_there_are_no_folders() -> None:
     ]
     tables = {"img": {"hat": 100, "smile": 60}, "reg": {"person": 50}}
     header = {"ss_datasets": json.dumps([{"subsets": subsets, "tag_frequency": tables}])}
-    assert metadata.training(header) == Training(images=102, source="header")
+    assert metadata.training(header) == Training(images=102)
     assert texts(header) == ["hat, smile"]
 
 
@@ -72,7 +72,7 @@ def test_the_size_of_a_training() -> None:
         {}, {"10_a": 3, "2_b": 4}, ss_num_train_images="38", ss_steps="444", ss_max_train_steps="740"
     )
     header["ss_resolution"] = "(713, 891)"
-    assert metadata.training(header) == Training(images=7, steps=444, resolution=713, source="header")
+    assert metadata.training(header) == Training(images=7, steps=444, resolution=713)
     assert metadata.training({"training_info": '{"step": 290, "epoch": 0}'}).steps == 290
     assert metadata.training({"modelspec.resolution": "1024x1024"}).resolution == 1024
     assert metadata.training({"ss_resolution": "None", "ss_steps": "None"}) == Training()

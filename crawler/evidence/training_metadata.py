@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from crawler.checkpoint import BaseClaim, Grade, Prompt, PromptOrigin, Training
@@ -90,7 +89,7 @@ def training(metadata: Mapping[str, Any]) -> Training:
         batch=each * accumulated if each else None,
         rank=_whole(metadata.get("ss_network_dim")),
     )
-    return known if known == Training() else replace(known, source="header")
+    return known
 
 
 def prompts(metadata: Mapping[str, Any]) -> tuple[Prompt, ...]:
