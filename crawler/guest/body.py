@@ -10,7 +10,7 @@ from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-define
 
 from crawler.guest.refusals import is_httpx
 
-_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
 class Excess(Exception):
@@ -71,7 +71,7 @@ def whole(
                 raise Excess(f"the answer is not complete after {seconds:g} s; {len(data):,} bytes came")
     finally:
         response.close()
-    kept = [pair for pair in response.headers.multi_items() if pair[0].lower() not in _OF_THE_BODY]
+    kept = [pair for pair in response.headers.raw if pair[0].lower() not in _OF_THE_BODY]
     return type(response)(
         response.status_code, headers=kept, content=bytes(data), extensions=response.extensions
     )
