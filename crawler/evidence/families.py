@@ -10,7 +10,11 @@ from crawler.evidence.family_table import DIGESTS, FAMILIES, FILE_NAMES
 UNKNOWN = "unknown"
 """The family of what the table does not name."""
 
-AMBIGUOUS_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+AMBIGUOUS_PIPELINES = (
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "LatentConsistencyModelPipeline",
+)
 """SD 1.x and 2.x share these class names: only the U-Net's config tells them apart."""
 
 _BY_REPO = {repo.casefold(): family.name for family in FAMILIES for repo in family.bases}
@@ -19,6 +23,8 @@ _BY_REPO |= {
 }
 _BY_LABEL = {label: family.name for family in FAMILIES for label in family.labels or {}}
 _BY_PIPELINE = {name: family.name for family in FAMILIES for name in family.pipelines}
+_BY_DENOISER = {name: family.name for family in FAMILIES for name in family.denoisers}
+_WHAT = {family.name: family.what for family in FAMILIES}
 _REPO = re.compile(r"[\w][\w.-]{0,95}/[\w][\w.-]{0,95}", re.ASCII)
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".bin", ".gguf")
 
@@ -26,6 +32,12 @@ _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".bin", ".gguf")
 def scannable(family: str | None) -> bool:
     """Whether the scanner has a loader for the family."""
     return any(known.scannable for known in FAMILIES if known.name == family)
+
+
+def without_loader(family: str) -> str:
+    """What to say of a family that is not scannable: "wan (video): no loader for this family"."""
+    what = _WHAT.get(family)
+    return f"{family}{f' ({what})' if what else ''}: no loader for this family"
 
 
 def family_of_repo(repo: str) -> str | None:
@@ -59,10 +71,34 @@ def family_of_pipeline(class_name: str) -> str | None:
     return _BY_PIPELINE.get(class_name)
 
 
-def family_of_unet(config: Mapping[str, object]) -> str:
-    """sd1 or sd2 from a U-Net's config.json: only SD 2.x has linear projections around its attention."""
-    wide = config.get("cross_attention_dim") == 1024
+def family_of_denoiser(config: Mapping[str, object]) -> str | None:
+    """Family of a transformer's or U-Net's config.json; None for a class or a size that nobody knows.
+
+    U-Nets share a class. SD 1.x has none of the settings that later ones brought; only SD 2.x has linear
+    projections and nothing beside the text; SDXL is also told sizes, and its refiner the text of one encoder.
+    """
+    name = config.get("_class_name")
+    if name is not None and name != "UNet2DConditionModel":
+        family = _BY_DENOISER.get(str(name))
+        return "editing" if family == "flux" and _takes_more(config) else family
+    if "cross_attention_dim" not in config:
+        return None
+    if _takes_more(config):
+        return "inpainting" if config.get("in_channels") == 9 else "editing"
+    if config.get("encoder_hid_dim_type"):
+        return "kolors" if config["encoder_hid_dim_type"] == "text_proj" else None
+    if config.get("addition_embed_type") == "text_time":
+        return "sdxl-refiner" if config["cross_attention_dim"] == 1280 else "sdxl"
+    if config.get("addition_embed_type") or config.get("class_embed_type"):
+        return "sd2-unclip" if config.get("class_embed_type") == "projection" else None
+    wide = config["cross_attention_dim"] == 1024
     return "sd2" if wide or config.get("use_linear_projection") is True else "sd1"
+
+
+def _takes_more(config: Mapping[str, object]) -> bool:
+    """Whether a denoiser takes more channels than it gives back: it is also shown a picture or a mask."""
+    given, back = config.get("in_channels"), config.get("out_channels")
+    return back is not None and given is not None and given != back
 
 
 def family_of_kohya(version: str) -> str | None:
@@ -76,8 +112,8 @@ def family_of_modelspec(architecture: str) -> str | None:
 
 
 def family_of_onetrainer(model_type: str) -> str | None:
-    """Family of OneTrainer's `model_type`, such as "STABLE_DIFFUSION_XL_10_BASE"; inpainting has none."""
-    return None if "INPAINTING" in model_type else _longest("onetrainer", model_type)
+    """Family of OneTrainer's `model_type`, such as "STABLE_DIFFUSION_XL_10_BASE"."""
+    return "inpainting" if "INPAINTING" in model_type else _longest("onetrainer", model_type)
 
 
 def _longest(column: str, text: str) -> str | None:

@@ -1,38 +1,21 @@
-"""The families of text-to-image models, and everything hubs and training tools call them.
+"""The families of text-to-image models that the scanner speaks, and the table of all families.
 
 Sources: the base model list of Civitai's public source, the default pipelines of diffusers' single-file
-loader, the architecture strings of kohya's sd-scripts and of the model metadata standard (modelspec).
+loader, the architecture strings of kohya's sd-scripts, of OneTrainer and ai-toolkit, and of the model
+metadata standard (modelspec).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Models that share an architecture, so that one loader can speak to all of them."""
-
-    name: str
-    bases: tuple[str, ...] = ()
-    """Repositories of its base models on the Hugging Face Hub, the usual one first."""
-    labels: Mapping[str, str | None] | None = None
-    """Civitai's `baseModel` strings, each with the base's repository where it has a certain one."""
-    pipelines: tuple[str, ...] = ()
-    """Class names in model_index.json."""
-    kohya: tuple[str, ...] = ()
-    """How `ss_base_model_version` begins."""
-    modelspec: tuple[str, ...] = ()
-    """How `modelspec.architecture` begins, in lower case."""
-    onetrainer: tuple[str, ...] = ()
-    """How OneTrainer's `model_type` begins."""
-    scannable: bool = False
-
+from crawler.evidence.family import Family
+from crawler.evidence.other_families import IMAGES
+from crawler.evidence.video_families import ELSE, MOTION
 
 _SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SD21 = "stabilityai/stable-diffusion-2-1"
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+_SD35 = "stabilityai/stable-diffusion-3.5"
+_FLUX = "black-forest-labs/FLUX.1"
 
 FAMILIES = (
     Family(
@@ -69,11 +52,6 @@ FAMILIES = (
         scannable=True,
     ),
     Family(
-        "sd2-unclip",
-        labels={"SD 2.1 Unclip": None},
-        pipelines=("StableUnCLIPPipeline", "StableUnCLIPImg2ImgPipeline"),
-    ),
-    Family(
         "sdxl",
         bases=(_SDXL, "stabilityai/sdxl-turbo", "stabilityai/stable-diffusion-xl-base-0.9"),
         labels={
@@ -92,88 +70,73 @@ FAMILIES = (
         kohya=("sdxl",),
         modelspec=("stable-diffusion-xl",),
         onetrainer=("STABLE_DIFFUSION_XL",),
+        scannable=True,
     ),
     Family(
         "sd3",
-        bases=("stabilityai/stable-diffusion-3-medium-diffusers", "stabilityai/stable-diffusion-3.5-medium"),
+        bases=(
+            "stabilityai/stable-diffusion-3-medium-diffusers",
+            f"{_SD35}-medium",
+            f"{_SD35}-large",
+            f"{_SD35}-large-turbo",
+        ),
         labels={
             "SD 3": "stabilityai/stable-diffusion-3-medium-diffusers",
             "SD 3.5": None,
-            "SD 3.5 Medium": "stabilityai/stable-diffusion-3.5-medium",
-            "SD 3.5 Large": "stabilityai/stable-diffusion-3.5-large",
-            "SD 3.5 Large Turbo": "stabilityai/stable-diffusion-3.5-large-turbo",
+            "SD 3.5 Medium": f"{_SD35}-medium",
+            "SD 3.5 Large": f"{_SD35}-large",
+            "SD 3.5 Large Turbo": f"{_SD35}-large-turbo",
         },
-        pipelines=("StableDiffusion3Pipeline",),
+        pipelines=("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+        denoisers=("SD3Transformer2DModel",),
         kohya=("sd3",),
         modelspec=("stable-diffusion-3",),
         onetrainer=("STABLE_DIFFUSION_3",),
+        scannable=True,
     ),
     Family(
         "flux",
-        bases=("black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-schnell"),
+        bases=(f"{_FLUX}-dev", f"{_FLUX}-schnell"),
         labels={
-            "Flux.1 D": "black-forest-labs/FLUX.1-dev",
-            "Flux.1 S": "black-forest-labs/FLUX.1-schnell",
-            "Flux.1 Krea": "black-forest-labs/FLUX.1-Krea-dev",
-            "Flux.1 Kontext": "black-forest-labs/FLUX.1-Kontext-dev",
+            "Flux.1 D": f"{_FLUX}-dev",
+            "Flux.1 S": f"{_FLUX}-schnell",
+            "Flux.1 Krea": f"{_FLUX}-Krea-dev",
+            "Flux.1 Kontext": f"{_FLUX}-Kontext-dev",
         },
-        pipelines=("FluxPipeline", "FluxKontextPipeline"),
+        pipelines=("FluxPipeline", "FluxImg2ImgPipeline", "FluxKontextPipeline"),
+        denoisers=("FluxTransformer2DModel",),
         kohya=("flux1", "flux"),
         modelspec=("flux-1", "flux.1"),
-        onetrainer=("FLUX_DEV_1", "FLUX_FILL_DEV_1"),
-    ),
-    Family(
-        "flux2",
-        bases=("black-forest-labs/FLUX.2-dev",),
-        labels=dict.fromkeys(
-            ("Flux.2 D", "Flux.2 Klein 9B", "Flux.2 Klein 9B-base", "Flux.2 Klein 4B", "Flux.2 Klein 4B-base")
-        ),
-        pipelines=("Flux2Pipeline", "Flux2KleinPipeline"),
-        kohya=("flux2",),
-        modelspec=("flux-2", "flux.2"),
-    ),
-    Family(
-        "chroma", ("lodestones/Chroma1-HD",), {"Chroma": None}, ("ChromaPipeline",), ("chroma",), ("chroma",)
-    ),
-    Family("auraflow", ("fal/AuraFlow-v0.3",), {"AuraFlow": None, "Pony V7": None}, ("AuraFlowPipeline",)),
-    Family(
-        "lumina2",
-        ("Alpha-VLLM/Lumina-Image-2.0",),
-        {"Lumina": None},
-        ("Lumina2Pipeline",),
-        ("lumina2",),
-        ("lumina-2",),
+        onetrainer=("FLUX_DEV_1",),
+        scannable=True,
     ),
     Family(
         "qwen-image",
-        ("Qwen/Qwen-Image",),
-        {"Qwen": None, "Qwen 2": None, "Qwen 3": None},
-        ("QwenImagePipeline",),
-        ("qwen",),
+        bases=("Qwen/Qwen-Image",),
+        labels={"Qwen": "Qwen/Qwen-Image"},
+        pipelines=("QwenImagePipeline", "QwenImageImg2ImgPipeline"),
+        denoisers=("QwenImageTransformer2DModel",),
+        kohya=("qwen_image", "qwen-image", "qwen"),
+        modelspec=("qwen-image",),
+        onetrainer=("QWEN",),
+        scannable=True,
     ),
     Family(
         "z-image",
-        ("Tongyi-MAI/Z-Image-Turbo",),
-        {"ZImageTurbo": None, "ZImageBase": None},
-        ("ZImagePipeline",),
-        ("zimage",),
+        bases=("Tongyi-MAI/Z-Image-Turbo",),
+        labels={"ZImageTurbo": "Tongyi-MAI/Z-Image-Turbo", "ZImageBase": None},
+        pipelines=("ZImagePipeline", "ZImageImg2ImgPipeline"),
+        denoisers=("ZImageTransformer2DModel",),
+        kohya=("zimage", "z_image", "z-image"),
+        modelspec=("z-image",),
+        onetrainer=("Z_IMAGE",),
+        scannable=True,
     ),
-    Family("hidream", ("HiDream-ai/HiDream-I1-Full",), {"HiDream": None}, ("HiDreamImagePipeline",)),
-    Family("kolors", ("Kwai-Kolors/Kolors-diffusers",), {"Kolors": None}, ("KolorsPipeline",)),
-    Family(
-        "pixart", (), {"PixArt a": None, "PixArt E": None}, ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
-    ),
-    Family("hunyuan-dit", (), {"Hunyuan 1": None}, ("HunyuanDiTPipeline",)),
-    Family(
-        "cascade",
-        ("stabilityai/stable-cascade",),
-        {"Stable Cascade": None},
-        ("StableCascadeCombinedPipeline",),
-    ),
-    Family("playground", (), {"Playground v2": "playgroundai/playground-v2-1024px-aesthetic"}),
-    Family("krea2", ("krea/Krea-2-Raw",), {"Krea 2": None}, ("Krea2Pipeline",), ("krea2",)),
-    Family("anima", ("circlestone-labs/Anima",), {"Anima": None}, (), ("anima",), ("anima",)),
+    *IMAGES,
+    *MOTION,
+    *ELSE,
 )
+"""All of them; those that can be scanned first."""
 
 DIGESTS = {
     "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa": _SD15,
