@@ -36,8 +36,8 @@ def binaries() -> Path | None:
 def postgres() -> Iterator[str]:
     """URL of a running server's database `postgres`; the test is skipped where there is no server.
 
-    Its collation is that of a language, as most servers' is: "a" < "B" < "c". What needs the order of bytes has
-    to ask for it.
+    Its collation is a language's, as most servers' is: "a" < "B" < "c". What needs the order of bytes has to
+    ask for it.
     """
     pytest.importorskip("psycopg", reason="psycopg is not installed (the extra [postgres])")
     bin_ = binaries()

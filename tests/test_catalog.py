@@ -17,10 +17,12 @@ from crawler.catalog import Catalog, CatalogError, Walk, tables
 from crawler.catalog.engine import open_engine
 from crawler.checkpoint import Base, Kind, Presence, Prompt, PromptOrigin, SkipReason
 
+pytest_plugins = ("fakes_postgres",)
+
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'new' / 'catalog.db'}")
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
     yield engine
     engine.dispose()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from fakes_catalog import CIVITAI, HF, Clock, begun, checkpoint, listing, page
@@ -16,6 +15,8 @@ from crawler.catalog.walks import MAX_FAILURES
 from crawler.checkpoint import Page, Presence, Probe
 from crawler.source import Mode
 
+pytest_plugins = ("fakes_postgres",)
+
 TOMBSTONE = timedelta(days=21)
 
 
@@ -25,8 +26,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    engine = open_engine(f"sqlite:///{tmp_path}/catalog.db")
+def catalog(database_url: str, clock: Clock) -> Iterator[Catalog]:
+    engine = open_engine(database_url)
     catalog = Catalog(engine, clock=clock)
     catalog.create()
     yield catalog

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, Text, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+
+BYTEWISE = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text that sorts by its bytes, so that a catalog has one order on SQLite, on PostgreSQL and in Python."""
 
 
 def open_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
-    """An engine for SQLite (`sqlite:///path`) or PostgreSQL (`postgresql+psycopg2://...`).
+    """An engine for SQLite (`sqlite:///path`) or PostgreSQL (`postgresql+psycopg://...`).
 
     SQLite is opened in WAL mode, so that reports can read while a crawl writes, with foreign keys enforced
     and `busy_timeout` seconds of waiting for another writer. Missing folders on the way to the file are made.

@@ -16,6 +16,8 @@ from sqlalchemy import (
     Text,
 )
 
+from crawler.catalog.engine import BYTEWISE
+
 SCHEMA_VERSION = 2
 """Raised whenever the meaning of a table below changes."""
 
@@ -43,7 +45,7 @@ shard = Table(
     "shard",
     metadata,
     Column("hub", String, primary_key=True),
-    Column("shard", String, primary_key=True),
+    Column("shard", BYTEWISE, primary_key=True),
     Column("cursor", Text),
     Column("finished", Boolean, nullable=False, default=False),
     Column("pages", Integer, nullable=False, default=0),
@@ -57,9 +59,9 @@ repository = Table(
     "repository",
     metadata,
     Column("hub", String, primary_key=True),
-    Column("number", String, primary_key=True),
-    Column("repo", String, nullable=False),
-    Column("revision", String, nullable=False),
+    Column("number", BYTEWISE, primary_key=True),
+    Column("repo", BYTEWISE, nullable=False),
+    Column("revision", BYTEWISE, nullable=False),
     Column("presence", String, nullable=False),
     Column("created_at", String),
     Column("updated_at", String),
@@ -96,7 +98,7 @@ proof = Table(
     "proof",
     metadata,
     Column("hub", String, primary_key=True),
-    Column("number", String, primary_key=True),
+    Column("number", BYTEWISE, primary_key=True),
     Column("day", String(10), primary_key=True),
     Column("detail", Text, nullable=False),
 )
@@ -108,8 +110,8 @@ event = Table(
     Column("id", Integer, primary_key=True),
     Column("at", String, nullable=False),
     Column("hub", String, nullable=False),
-    Column("number", String, nullable=False),
-    Column("repo", String, nullable=False),
+    Column("number", BYTEWISE, nullable=False),
+    Column("repo", BYTEWISE, nullable=False),
     Column("what", String, nullable=False),
     Column("detail", Text, nullable=False),
     Index("event_at", "at"),
@@ -119,12 +121,12 @@ event = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", BYTEWISE, primary_key=True),
     Column("key", String(16), nullable=False),
     Column("hub", String, nullable=False),
-    Column("repo", String, nullable=False),
-    Column("revision", String, nullable=False),
-    Column("path", Text, nullable=False),
+    Column("repo", BYTEWISE, nullable=False),
+    Column("revision", BYTEWISE, nullable=False),
+    Column("path", BYTEWISE, nullable=False),
     Column("kind", String, nullable=False),
     Column("layout", String, nullable=False),
     Column("family", String, nullable=False),
@@ -147,9 +149,9 @@ skip = Table(
     "skip",
     metadata,
     Column("hub", String, primary_key=True),
-    Column("repo", String, primary_key=True),
-    Column("revision", String, primary_key=True),
-    Column("path", Text, primary_key=True),
+    Column("repo", BYTEWISE, primary_key=True),
+    Column("revision", BYTEWISE, primary_key=True),
+    Column("path", BYTEWISE, primary_key=True),
     Column("reason", String, nullable=False),
     Column("first_seen", String, nullable=False),
     Column("last_seen", String, nullable=False),
@@ -159,10 +161,10 @@ skip = Table(
 claim = Table(
     "claim",
     metadata,
-    Column("checkpoint_id", Text, primary_key=True),
+    Column("checkpoint_id", BYTEWISE, primary_key=True),
     Column("place", Integer, primary_key=True),
     Column("source", String, nullable=False),
-    Column("repo", String),
+    Column("repo", BYTEWISE),
     Column("family", String),
     Column("grade", Integer, nullable=False),
     Column("digest", String(64)),
@@ -175,10 +177,10 @@ names it."""
 base = Table(
     "base",
     metadata,
-    Column("repo", String, primary_key=True),
+    Column("repo", BYTEWISE, primary_key=True),
     Column("asked_at", String, nullable=False),
     Column("found", Boolean, nullable=False),
-    Column("revision", String, nullable=False),
+    Column("revision", BYTEWISE, nullable=False),
     Column("record", Text, nullable=False),
 )
 """Base models by the name they are asked for. `record` is a Base, or the Skip that says why not."""
@@ -194,7 +196,7 @@ header = Table(
 answer = Table(
     "answer",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", BYTEWISE, primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
 """Answers that cannot change, such as the file list of a commit, deflated."""
@@ -202,7 +204,7 @@ answer = Table(
 sample = Table(
     "sample",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("name", BYTEWISE, primary_key=True),
     Column("drawn_at", String, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("size", Integer, nullable=False),
@@ -222,9 +224,9 @@ sample_member = Table(
     "sample_member",
     metadata,
     Column("sample", String, primary_key=True),
-    Column("content", Text, primary_key=True),
+    Column("content", BYTEWISE, primary_key=True),
     Column("place", Integer, nullable=False),
-    Column("checkpoint_id", Text, nullable=False),
+    Column("checkpoint_id", BYTEWISE, nullable=False),
     Column("stratum", Integer, nullable=False),
     Column("probability", Float, nullable=False),
     Column("weight", Float, nullable=False),
