@@ -70,7 +70,7 @@ def hub_api(
         TokenError: the token holds what no token does.
     """
     token = _checked(Hub.HUGGINGFACE, token)
-    _warn_without_contact(settings)
+    _warn_without_contact(settings, Hub.HUGGINGFACE)
     manners = _manners(settings, Hub.HUGGINGFACE, token, hub_httpx.TransportError, budget, traffic)
 
     def client() -> hub_httpx.Client:
@@ -188,7 +188,7 @@ def _client(
     token = _checked(hub, token)
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    _warn_without_contact(settings)
+    _warn_without_contact(settings, hub)
     manners = _manners(settings, hub, token, httpx.TransportError, budget, traffic)
     return httpx.Client(
         base_url=_url(settings, hub),
@@ -212,8 +212,8 @@ def _checked(hub: Hub, token: str | None) -> str | None:
     return token or None
 
 
-def _warn_without_contact(settings: CrawlerSettings) -> None:
-    if not settings.contact and not all(_is_loopback(_url(settings, hub)) for hub in settings.sources):
+def _warn_without_contact(settings: CrawlerSettings, hub: Hub) -> None:
+    if not settings.contact and not _is_loopback(_url(settings, hub)):
         _say_that_contact_is_missing()
 
 
