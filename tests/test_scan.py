@@ -13,11 +13,12 @@ from threading import Event
 from typing import Any
 
 import pytest
+from fakes_catalog import begun
 from fakes_scanner import BASE, RECIPE, FakeFiles, FakeWorker, lora
 
 from crawler.catalog import Catalog
 from crawler.catalog.engine import open_engine
-from crawler.checkpoint import Base, Checkpoint, Hub, Page, RemoteFile, SkipReason
+from crawler.checkpoint import Base, Checkpoint, Page, RemoteFile, SkipReason
 from crawler.store.refusal import DownloadError
 from scanner.extraction_store import ExtractionStore, StoreError
 from scanner.job import DeviceError, Job, Outcome, State
@@ -66,10 +67,9 @@ def open_home(folder: Path) -> Home:
 
 def fill(home: Home, *names: str) -> None:
     rows: tuple[Checkpoint, ...] = tuple(lora(name) for name in names)
-    home.catalog.start_crawl({Hub.HUGGINGFACE: ["all"]})
-    home.catalog.commit(Hub.HUGGINGFACE, "all", Page(rows=rows, cursor=None))
+    home.catalog.commit(begun(home.catalog), "all", Page(rows=rows))
     weights = RemoteFile(path="unet.safetensors", url="http://hub.test/base", size=1, sha256=None)
-    home.catalog.put_base(Base(repo=BASE, revision="r", family="sd1", files=(weights,)))
+    home.catalog.bases.put(Base(repo=BASE, revision="r", family="sd1", files=(weights,)))
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_what_comes_new_is_scanned(home: Home):
 
 def test_what_the_plan_leaves_out_is_told(home: Home):
     orphan = replace(lora("orphan"), claims=())
-    home.catalog.commit(Hub.HUGGINGFACE, "all", Page(rows=(orphan,), cursor=None))
+    home.catalog.commit(begun(home.catalog), "all", Page(rows=(orphan,), cursor=None))
     assert home.scan().left_out == {"unknown_base": 1}
     assert home.states()[orphan.id] == (State.SKIPPED, "unknown_base")
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fakes_catalog import begun
 from fakes_scanner import BASE, RECIPE, FakeFiles, extraction, job, lora
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from crawler.catalog import Catalog
 from crawler.catalog.engine import open_engine
-from crawler.checkpoint import Base, Hub, Kind, Page, RemoteFile, Skip, SkipReason, Training
+from crawler.checkpoint import Base, Kind, Page, RemoteFile, Skip, SkipReason, Training
 from extraction.triage.reading import Reading, Rung
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, Outcome, State
@@ -191,10 +192,9 @@ def run(tmp_path: Path) -> Any:
     engine = open_engine(f"sqlite:///{tmp_path}/leaksweep.db")
     catalog, ledger, store = Catalog(engine), Ledger(engine), ExtractionStore(tmp_path / "extractions")
     catalog.create()
-    catalog.start_crawl({Hub.HUGGINGFACE: ["all"]})
-    catalog.commit(Hub.HUGGINGFACE, "all", Page(rows=(lora("a"),), cursor=None))
+    catalog.commit(begun(catalog), "all", Page(rows=(lora("a"),)))
     weights = RemoteFile(path="unet.safetensors", url="http://hub.test/base", size=1, sha256=None)
-    catalog.put_base(Base(repo=BASE, revision="r", family="sd1", files=(weights,)))
+    catalog.bases.put(Base(repo=BASE, revision="r", family="sd1", files=(weights,)))
 
     def call(worker: type, triage: TriageSettings, **options: Any) -> tuple[ScanSummary, tuple[str, str]]:
         settings = ScannerSettings(triage=triage)
