@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from leaksweep.hub.content import Content
+
 CHUNK = 64 * 1024
 """Bytes read, and sent, at a time."""
 
@@ -19,8 +21,12 @@ _AUTOV1_MIN_SIZE = 2 * 1024 * 1024
 class Blob:
     """Bytes that are read when they are served; a digest is computed when it is first asked for."""
 
-    def __init__(self, content: bytes | Path) -> None:
-        self._content = content
+    def __init__(self, content: Content) -> None:
+        self._made_from = content
+
+    @cached_property
+    def _content(self) -> bytes | Path:
+        return self._made_from if isinstance(self._made_from, bytes | Path) else self._made_from()
 
     @cached_property
     def size(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,12 +12,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from leaksweep.hub.blob import Blob
-from leaksweep.hub.civitai_listing import Refused, listing
+from leaksweep.hub.civitai_listing import SORTS, Refused, listing, sort_key
 from leaksweep.hub.civitai_rows import Json, by_id_row, hashes, list_row, version_row
 from leaksweep.hub.civitai_vocabulary import ENUMS
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
 from leaksweep.hub.faults import Striker
+from leaksweep.hub.json_body import json_body
 from leaksweep.hub.limits import Limits, Meter
+from leaksweep.hub.shelf import Computed, Shelf
 from leaksweep.hub.storage import LOGIN_PAGE, Storage
 
 _BROWSER = re.compile("mozilla|chrome|safari|firefox|opera|edge", re.IGNORECASE)
@@ -50,14 +51,19 @@ class Civitai:
         self._meter = meter
         self._tokens = tokens
         self._downloads_need_token = downloads_need_token
-        self._models: tuple[CivitaiModel, ...] = ()
-        self._blobs: dict[int, Blob] = {}
+        self.publish(())
 
-    def publish(self, models: Sequence[CivitaiModel]) -> None:
-        """Serve these models from now on."""
-        self._models = tuple(models)
-        files = (file for model in models for version in model.versions for file in version.files)
-        self._blobs = {file.id: Blob(file.content) for file in files}
+    def publish(self, models: Sequence[CivitaiModel], computed: Computed[CivitaiModel] | None = None) -> None:
+        """Serve these models from now on, and those that are computed."""
+        orders = {sort: sort_key(sort) for sort in SORTS}
+        self.shelf = Shelf(orders, _names, computed, models)
+        self._held: dict[CivitaiFile, Blob] = {}
+
+    def _blobs(self, file: CivitaiFile) -> Blob:
+        """A file's bytes. Those that are on disk, or in memory anyway, are hashed once."""
+        if callable(file.content):
+            return Blob(file.content)
+        return self._held.setdefault(file, Blob(file.content))
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -101,8 +107,9 @@ class Civitai:
 
     def _list(self, request: Request) -> Response:
         query = request.query_params
-        found = listing(self._models, query, member=self._member(request))
         every = "ids" in query or "username" in query
+        with self.shelf.lock:
+            found = listing(self.shelf, query, member=self._member(request))
         rows = [
             (model, list_row(model, self._blobs, self._url, every_availability=every))
             for model in found.models
@@ -120,44 +127,51 @@ class Civitai:
 
     def _model(self, text: str) -> CivitaiModel:
         model_id = _id(text)
-        for model in self._models:
-            if model.id == model_id and not model.poi:
-                return model
-        raise Refused(404, f"No model with id {model_id}")
+        model = self.shelf.find(str(model_id))
+        if model is None or model.poi:
+            raise Refused(404, f"No model with id {model_id}")
+        return model
 
     def _versions(self) -> Iterator[Version]:
         """Yield what can be reached by id or hash: POI models too, as on the hub."""
-        for model in self._models:
+        for model in self.shelf:
             for version in model.versions:
-                if version.status == "Published" and version.nsfw_level:
+                if _reachable(version):
                     yield model, version
 
     def _version(self, text: str) -> Version:
         version_id = _id(text)
-        for model, version in self._versions():
-            if version.id == version_id:
+        model = self.shelf.find(version_name(version_id))
+        for version in model.versions if model else ():
+            if model and version.id == version_id and _reachable(version):
                 return model, version
         raise Refused(404, "Model not found")
 
+    def _oldest(self, wanted: Collection[str]) -> dict[str, Version]:
+        """Return the oldest version with a file of each hash, of any kind: several may share one.
+
+        All models are looked through, which takes seconds for a hundred thousand.
+        """
+        found: dict[str, Version] = {}
+        for model, version in self._versions():
+            known = {text for file in version.files for text in hashes(file, self._blobs(file)).values()}
+            for text in known.intersection(wanted):
+                if text not in found or version.published_at < found[text][1].published_at:
+                    found[text] = model, version
+        return found
+
     def _by_hash(self, text: str) -> Version:
-        """Return the oldest version with a file of this hash, of any kind: several may share it."""
-        wanted = text.upper()
-        found = [
-            (model, version)
-            for model, version in self._versions()
-            if any(wanted in hashes(file, self._blobs[file.id]).values() for file in version.files)
-        ]
+        found = self._oldest({text.upper()})
         if not found:
             raise Refused(404, "Model not found")
-        return min(found, key=lambda pair: pair[1].published_at)
+        return found[text.upper()]
 
     def _by_hashes(self, texts: Sequence[str], limit: int) -> Iterator[tuple[str, Version]]:
         """Yield the version of each known SHA-256; the unknown are left out without a word."""
         if len(texts) > limit or any(not _SHA256.fullmatch(text) for text in texts):
             raise Refused(400, {"issues": [{"message": f"expected up to {limit} SHA-256 of 64 digits"}]})
-        for text in texts:
-            with suppress(Refused):
-                yield text, self._by_hash(text)
+        found = self._oldest({text.upper() for text in texts})
+        yield from ((text, found[text.upper()]) for text in texts if text.upper() in found)
 
     def _download(self, request: Request, text: str) -> Response:
         """Redirect to the storage, or refuse; the refusals come in the hub's order."""
@@ -184,12 +198,25 @@ class Civitai:
             return _json({"error": "Early Access"} | about, 403)
         if version.availability == "Private":
             return _json({"error": "Forbidden", "message": "You may not download this file"}, 403)
-        return RedirectResponse(self._storage.sign(self._blobs[file.id], file.name), 307)
+        return RedirectResponse(self._storage.sign(self._blobs(file), file.name), 307)
 
     def _member(self, request: Request) -> bool:
         """Tell whether a valid token came along. A bad one counts as none, silently, as on the hub."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         return (token or request.query_params.get("token", "")) in self._tokens
+
+
+def version_name(version_id: int) -> str:
+    """Return what a model is found by, of one of its versions."""
+    return f"version {version_id}"
+
+
+def _names(model: CivitaiModel) -> list[str]:
+    return [str(model.id), *(version_name(version.id) for version in model.versions)]
+
+
+def _reachable(version: CivitaiVersion) -> bool:
+    return version.status == "Published" and bool(version.nsfw_level)
 
 
 def _chosen(version: CivitaiVersion, request: Request) -> CivitaiFile | None:
@@ -224,4 +251,4 @@ def _unauthorized(message: str | None = None) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(json.dumps(value, ensure_ascii=False), status, media_type="application/json")
+    return Response(json_body(value), status, media_type="application/json")

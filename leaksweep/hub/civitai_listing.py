@@ -8,15 +8,18 @@ Oldest it starts at the first row of the same time, so that rows come twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from starlette.datastructures import QueryParams
 
 from leaksweep.hub.civitai_vocabulary import MODEL_TYPES
-from leaksweep.hub.content import CivitaiModel
+from leaksweep.hub.content import CivitaiModel, milliseconds
+from leaksweep.hub.shelf import Key, Shelf
 
-_PG = 1
+_PG, _ANY = 1, 31
+"""Bits of the level: PG, and whichever of the five."""
 _MAX_PAGE = 100
 _MAX_OFFSET = 1000
 _BY_TIME = ("Newest", "Oldest")
@@ -47,7 +50,7 @@ class Listing:
     limit: int
 
 
-def listing(models: Sequence[CivitaiModel], query: QueryParams, *, member: bool) -> Listing:
+def listing(shelf: Shelf[CivitaiModel], query: QueryParams, *, member: bool) -> Listing:
     """Return the page a query asks for.
 
     Args:
@@ -68,83 +71,102 @@ def listing(models: Sequence[CivitaiModel], query: QueryParams, *, member: bool)
     sort = query.get("sort", "Highest Rated")
     if sort not in SORTS:
         raise _invalid("sort", f"Invalid option: expected one of {'|'.join(SORTS)}")
-    found = [model for model in models if _listed(model, query) and _wanted(model, query)]
+    keep = _filter(query)
     if "query" in query:
-        return _search(found, query, limit)
-    rows = _ordered(found, sort)
-    if number is not None:
-        rows = rows[(number - 1) * limit :]
-    elif "cursor" in query:
-        keep = _after(query["cursor"], sort)
-        rows = [model for model in rows if keep(model)]
-    following = rows[limit] if len(rows) > limit else None
-    return Listing(tuple(rows[:limit]), _cursor(following, sort) if following else None, number, limit)
+        return _search((model for _, model in shelf.walk(sort) if keep(model)), query, limit)
+    start = _after(query["cursor"], sort) if "cursor" in query else ()
+    rows = (model for _, model in _candidates(shelf, query, sort, start) if keep(model))
+    skipped = (number - 1) * limit if number else 0
+    page = list(islice(rows, skipped, skipped + limit + 1))
+    following = page[limit] if len(page) > limit else None
+    return Listing(tuple(page[:limit]), _cursor(following, sort) if following else None, number, limit)
 
 
-def _listed(model: CivitaiModel, query: QueryParams) -> bool:
-    """Apply the rules about what is listed at all."""
-    levels = model.nsfw_level if query.get("nsfw") == "true" else model.nsfw_level & _PG
-    hidden = model.poi or model.minor or model.availability == "Private"
-    return bool(levels) and not hidden and (model.mode != "Archived" or bool(query.get("archived")))
+def sort_key(sort: str) -> Callable[[CivitaiModel], Key]:
+    """Return the key by which a model is listed."""
+    if sort == "Newest":
+        return lambda model: (-milliseconds(model.last_version_at), -model.id)
+    if sort == "Oldest":
+        return lambda model: (milliseconds(model.last_version_at), model.id)
+    return lambda model: (_stats(model, sort), model.id)
 
 
-def _wanted(model: CivitaiModel, query: QueryParams) -> bool:
-    """Apply the query's filters. Every one may be repeated; values of one are alternatives."""
+def _candidates(
+    shelf: Shelf[CivitaiModel], query: QueryParams, sort: str, start: Key
+) -> Iterator[tuple[Key, CivitaiModel]]:
+    """Yield the models from a key on, with their keys; those named by `ids` without a walk."""
+    if "ids" not in query:
+        yield from shelf.walk(sort, start)
+        return
+    key = sort_key(sort)
+    found = (shelf.find(name) for name in dict.fromkeys(query["ids"].split(",")))
+    pairs = ((key(model), model) for model in found if model)
+    yield from sorted((pair for pair in pairs if pair[0] >= start), key=lambda pair: pair[0])
+
+
+def _filter(query: QueryParams) -> Callable[[CivitaiModel], bool]:
+    """Return whether a model is listed, by the hub's rules and the query's filters.
+
+    Every filter may be repeated; values of one are alternatives.
+    """
     types = query.getlist("types")
     for kind in types:
         if kind not in MODEL_TYPES:
             raise _invalid("types", f"Invalid option: expected one of {'|'.join(MODEL_TYPES)}")
     bases = set(query.getlist("baseModels"))
-    ids = set(query["ids"].split(",")) if "ids" in query else None
-    return (
-        (not types or model.type in types)
-        and (not bases or any(version.base_model in bases for version in model.versions))
-        and (ids is None or str(model.id) in ids)
-        and query.get("username") in (None, model.creator)
-        and ("tag" not in query or query["tag"] in model.tags)
-    )
+    username, tag = query.get("username"), query.get("tag")
+    levels = _ANY if query.get("nsfw") == "true" else _PG
+    archived = bool(query.get("archived"))
+
+    def keep(model: CivitaiModel) -> bool:
+        hidden = model.poi or model.minor or model.availability == "Private"
+        return (
+            bool(model.nsfw_level & levels)
+            and not hidden
+            and (archived or model.mode != "Archived")
+            and (not types or model.type in types)
+            and (not bases or any(version.base_model in bases for version in model.versions))
+            and username in (None, model.creator)
+            and (tag is None or tag in model.tags)
+        )
+
+    return keep
 
 
-def _search(found: Sequence[CivitaiModel], query: QueryParams, limit: int) -> Listing:
+def _search(found: Iterable[CivitaiModel], query: QueryParams, limit: int) -> Listing:
     """Page through a text search: the cursor is an offset."""
     offset = _integer(query, "cursor", 0, None, default=0)
-    rows = [model for model in found if query["query"].lower() in model.name.lower()]
-    more = len(rows) > offset + limit
-    return Listing(tuple(rows[offset : offset + limit]), str(offset + limit) if more else None, None, limit)
+    rows = (model for model in found if query["query"].lower() in model.name.lower())
+    page = list(islice(rows, offset, offset + limit + 1))
+    following = str(offset + limit) if len(page) > limit else None
+    return Listing(tuple(page[:limit]), following, None, limit)
 
 
-def _ordered(models: Sequence[CivitaiModel], sort: str) -> list[CivitaiModel]:
-    if sort == "Newest":
-        return sorted(models, key=lambda model: (model.last_version_at, model.id), reverse=True)
-    if sort == "Oldest":
-        return sorted(models, key=lambda model: (model.last_version_at, model.id))
-    return sorted(models, key=lambda model: _rank(model, sort))
-
-
-def _rank(model: CivitaiModel, sort: str) -> tuple[int, int, int]:
+def _stats(model: CivitaiModel, sort: str) -> tuple[int, int]:
     first, second = model.thumbs_up, model.downloads
-    return (-second, -first, model.id) if sort == "Most Downloaded" else (-first, -second, model.id)
+    return (-second, -first) if sort == "Most Downloaded" else (-first, -second)
 
 
 def _cursor(model: CivitaiModel, sort: str) -> str:
     if sort in _BY_TIME:
         return f"{_postgres_time(model.last_version_at)}|{model.id}"
-    first, second, last = _rank(model, sort)
-    return f"{-first}|{-second}|{last}"
+    first, second = _stats(model, sort)
+    return f"{-first}|{-second}|{model.id}"
 
 
-def _after(cursor: str, sort: str) -> Callable[[CivitaiModel], bool]:
-    """Return the condition a cursor stands for, the hub's own mistakes included."""
+def _after(cursor: str, sort: str) -> Key:
+    """Return the key from which a cursor's page starts, the hub's own mistakes included."""
     parts = _CURSORS["time" if sort in _BY_TIME else "stats"].fullmatch(cursor)
     if not parts:
         raise Refused(400, f"Invalid cursor: {cursor}")
-    if sort == "Oldest":
-        return lambda model: _postgres_time(model.last_version_at) >= parts[1]
-    if sort == "Newest":
-        last = (parts[1], int(parts[2]))
-        return lambda model: (_postgres_time(model.last_version_at), model.id) < last
-    start = (-int(parts[1]), -int(parts[2]), int(parts[3]))
-    return lambda model: _rank(model, sort) >= start
+    if sort not in _BY_TIME:
+        return (-int(parts[1]), -int(parts[2])), int(parts[3])
+    try:
+        time = milliseconds(parts[1])
+    except ValueError as error:
+        raise Refused(400, f"Invalid cursor: {cursor}") from error
+    # Keys are whole numbers: half a step further on is past the cursor's own row.
+    return (time,) if sort == "Oldest" else (-time, 0.5 - int(parts[2]))
 
 
 def _postgres_time(iso: str) -> str:

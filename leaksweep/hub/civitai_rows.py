@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,8 +10,8 @@ from leaksweep.hub.blob import Blob
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
 
 Json = dict[str, Any]
-Blobs = Mapping[int, Blob]
-"""By file id."""
+Blobs = Callable[[CivitaiFile], Blob]
+"""The bytes of a file."""
 
 _AIR_KINDS = {"Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lycoris", "DoRA": "dora"}
 
@@ -127,7 +127,7 @@ def _version(model: CivitaiModel, version: CivitaiVersion, index: int, blobs: Bl
         "paidAccess": None,
         "stats": _stats(model),
         "supportsGeneration": False,
-        "files": [] if archived else [_file(version, file, blobs[file.id], url) for file in version.files],
+        "files": [] if archived else [_file(version, file, blobs(file), url) for file in version.files],
         "images": [] if model.mode == "TakenDown" else list(_images(version)),
     }
     if not archived and version.files:

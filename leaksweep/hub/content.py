@@ -7,13 +7,14 @@ from the card) is computed from these records, so that the same content always g
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-Content = bytes | Path
-"""A file's bytes, or the place on disk they are read from when they are served."""
+Content = bytes | Path | Callable[[], bytes]
+"""A file's bytes, or the place on disk they are read from, or what makes them, when they are served."""
 
 EPOCH = "2024-01-01T00:00:00.000Z"
 """When everything was made that does not say when."""
@@ -21,6 +22,12 @@ EPOCH = "2024-01-01T00:00:00.000Z"
 
 class ContentError(ValueError):
     """A record that neither hub could hold."""
+
+
+def milliseconds(iso: str) -> int:
+    """Return a time, such as EPOCH, in milliseconds since 1970; UTC where it has no zone."""
+    time = datetime.fromisoformat(iso)
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def files_in(folder: Path) -> dict[str, Content]:
@@ -59,14 +66,28 @@ class HubRepo:
     trending_score: int = 0
     renamed_from: tuple[str, ...] = ()
     """Former ids, each answered with a redirect."""
+    replaces: tuple[str, ...] = ()
+    """Ids of other, vanished repositories, answered with a redirect to this one, whose `_id` differs."""
+    object_id: str | None = None
+    """The `_id`, 24 hex digits; made from the time of creation and the first id when it is not given."""
+    sha: str | None = None
+    """The commit, 40 hex digits; made from the files when it is not given."""
+    stated_sizes: Mapping[str, int] = field(default_factory=dict)
+    """Path to the size in bytes that the hub states of it, where that is a lie."""
     scans_done: bool = True
     """Whether the hub's security scan has finished. An unfinished one lists no issues."""
     file_issues: Mapping[str, str] = field(default_factory=dict)
     """Path to the level the security scan gives it: "unsafe", "suspicious" or "caution"."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is found by, its present id first."""
+        return (self.id, *self.renamed_from, *self.replaces)
+
     def __post_init__(self) -> None:
-        for name in (self.id, *self.renamed_from):
-            if len(name.split("/")) != 2 or not all(name.split("/")):
+        for name in self.names:
+            owner, _, rest = name.partition("/")
+            if not owner or not rest or "/" in rest:
                 raise ContentError(f"{name!r} is no repository id; it must be of the form owner/name")
         for path in self.files:
             if path.startswith("/") or not path or ".." in path.split("/"):
@@ -159,7 +180,7 @@ class HubContent:
     def __post_init__(self) -> None:
         versions = [version for model in self.civitai for version in model.versions]
         ids: dict[str, list[str | int]] = {
-            "repository": [name for repo in self.repos for name in (repo.id, *repo.renamed_from)],
+            "repository": [name for repo in self.repos for name in repo.names],
             "Civitai model": [model.id for model in self.civitai],
             "Civitai version": [version.id for version in versions],
             "Civitai file": [file.id for version in versions for file in version.files],

@@ -15,9 +15,11 @@ from starlette.responses import HTMLResponse, Response
 from leaksweep.hub.content import HubRepo
 from leaksweep.hub.delivery import deliver
 from leaksweep.hub.faults import Striker
-from leaksweep.hub.huggingface_listing import BadQuery, page
+from leaksweep.hub.huggingface_listing import SORTS, BadQuery, page, sort_key
 from leaksweep.hub.huggingface_rows import EXPANDABLE, FULL_FIELDS, INFO_FIELDS, LIST_FIELDS, Served, row
+from leaksweep.hub.json_body import json_body
 from leaksweep.hub.limits import Limits, Meter
+from leaksweep.hub.shelf import Computed, Shelf
 from leaksweep.hub.storage import Storage
 
 TREE_PAGE, EXPANDED_TREE_PAGE = 1000, 50
@@ -42,15 +44,12 @@ class HuggingFace:
         self._limits = limits
         self._meter = meter
         self._tokens = tokens
-        self._repos: tuple[Served, ...] = ()
-        self._by_name: dict[str, Served] = {}
+        self.publish(())
 
-    def publish(self, repos: Sequence[HubRepo]) -> None:
-        """Serve these repositories from now on."""
-        self._repos = tuple(map(Served, repos))
-        self._by_name = {
-            name: served for served in self._repos for name in (served.repo.id, *served.repo.renamed_from)
-        }
+    def publish(self, repos: Sequence[HubRepo], computed: Computed[Served] | None = None) -> None:
+        """Serve these repositories from now on, and those that are computed."""
+        orders = {sort: sort_key(sort) for sort in SORTS}
+        self.shelf = Shelf(orders, lambda served: served.repo.names, computed, map(Served, repos))
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request, with the headers that every answer has."""
@@ -115,10 +114,12 @@ class HuggingFace:
         query = request.query_params
         try:
             fields = _expanded(request) or _listed(request)
-            served, cursor = page(self._repos, query)
+            with self.shelf.lock:
+                served, cursor = page(self.shelf, query)
+                rows = [row(one, fields, self.shelf.find) for one in served]
         except BadQuery as error:
             return _error(400, str(error))
-        response = _json([row(one, fields, self._by_name) for one in served])
+        response = _json(rows)
         if cursor:
             self._link_next(response, request, cursor)
         return response
@@ -129,7 +130,7 @@ class HuggingFace:
             expanded = _expanded(request)
         except BadQuery as error:
             return _error(400, str(error))
-        info = row(served, expanded or INFO_FIELDS, self._by_name, blobs=query.get("blobs") == "true")
+        info = row(served, expanded or INFO_FIELDS, self.shelf.find, blobs=query.get("blobs") == "true")
         if query.get("securityStatus") == "true":
             info["securityRepoStatus"] = served.scan()
         return _json(info)
@@ -179,7 +180,7 @@ class HuggingFace:
         if not served.is_lfs(path):
             plain = {"ETag": f'"{served.oid(path)}"', "Content-Type": "text/plain; charset=utf-8"}
             return deliver(request, blob, commit | plain)
-        linked = {"X-Linked-Size": str(blob.size), "X-Linked-ETag": f'"{blob.sha256}"'}
+        linked = {"X-Linked-Size": str(served.size(path)), "X-Linked-ETag": f'"{blob.sha256}"'}
         location = self._storage.sign(blob, path.rpartition("/")[2])
         return Response(
             status_code=302, headers=commit | linked | {"Accept-Ranges": "bytes", "Location": location}
@@ -187,7 +188,7 @@ class HuggingFace:
 
     def _find(self, request: Request, name: str, token: str) -> Served | Response:
         """Return the repository, a redirect if it was renamed, or a refusal if this token may not see it."""
-        served = self._by_name.get(name)
+        served = self.shelf.find(name)
         if served is None or (served.repo.private and served.repo.id not in self._tokens.get(token, ())):
             if token:
                 return _error(404, "Repository not found", code="RepoNotFound")
@@ -236,8 +237,8 @@ def _digest(text: str) -> str:
 
 
 def _json(value: Any) -> Response:
-    body = json.dumps(value, ensure_ascii=False)
-    headers = {"ETag": f'W/"{len(body):x}-{_digest(body)[:27]}"', "Vary": "Origin"}
+    body = json_body(value)
+    headers = {"ETag": f'W/"{len(body):x}-{hashlib.sha256(body).hexdigest()[:27]}"', "Vary": "Origin"}
     return Response(body, 200, headers, "application/json")
 
 

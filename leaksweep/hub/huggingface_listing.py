@@ -7,79 +7,85 @@ between two pages make none of the others be lost or repeated.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from leaksweep.hub.content import milliseconds
 from leaksweep.hub.huggingface_rows import Served
+from leaksweep.hub.shelf import Key, Shelf
 
 MAX_PAGE = 1000
 """Rows of a page when no limit is given, and the most there are."""
 
-_SORT_KEYS = {
-    "lastModified": "last_modified",
-    "createdAt": "created_at",
-    "downloads": "downloads",
-    "likes": "likes",
-    "trendingScore": "trending_score",
-}
+_NUMBERS = {"downloads": "downloads", "likes": "likes", "trendingScore": "trending_score"}
+_TIMES = {"lastModified": "last_modified", "createdAt": "created_at"}
+SORTS = (*_TIMES, *_NUMBERS)
 
 
 class BadQuery(ValueError):
     """A query that the hub answers with 400."""
 
 
-def page(repos: Iterable[Served], query: QueryParams) -> tuple[list[Served], str | None]:
+def sort_key(sort: str) -> Callable[[Served], Key]:
+    """Return the key by which a repository is listed: the highest value first, then by `_id`."""
+    return lambda served: (_rank(sort, _value(sort, served)), served.object_id)
+
+
+def page(shelf: Shelf[Served], query: QueryParams) -> tuple[list[Served], str | None]:
     """Return the rows of one page, and the cursor of the next; None after the last.
 
     Raises:
         BadQuery: an unknown sort key, a limit or cursor that cannot be read.
     """
-    key = query.get("sort", "trendingScore")
-    if key not in _SORT_KEYS:
-        options = "|".join(map(json.dumps, _SORT_KEYS))
+    sort = query.get("sort", "trendingScore")
+    if sort not in SORTS:
+        options = "|".join(map(json.dumps, SORTS))
         raise BadQuery(f"✖ Invalid option: expected one of {options}\n  → at sort")
     if not query.get("limit", "1").isdecimal():
         raise BadQuery("✖ Invalid input: expected number, received NaN → at limit")
     limit = min(int(query.get("limit", MAX_PAGE)), MAX_PAGE)
-    attribute = _SORT_KEYS[key]
-    rows = [served for served in repos if not served.repo.private and _matches(served, query)]
-    rows.sort(key=lambda served: served.object_id)
-    rows.sort(key=lambda served: getattr(served.repo, attribute), reverse=True)
-    if "cursor" in query:
-        value, last_id = _after(query["cursor"], key)
+    start = _after(query["cursor"], sort) if "cursor" in query else ()
+    rows: list[Served] = []
+    for key, served in shelf.walk(sort, start):
+        if key != start and not served.repo.private and _matches(served, query):
+            if len(rows) == limit:
+                return rows, _cursor(sort, rows[-1]) if rows else None
+            rows.append(served)
+    return rows, None
 
-        def follows(served: Served) -> bool:
-            found = getattr(served.repo, attribute)
-            return bool(found < value or (found == value and served.object_id > last_id))
 
-        rows = list(filter(follows, rows))
-    last = rows[limit - 1] if 0 < limit < len(rows) else None
-    return rows[:limit], _cursor(key, getattr(last.repo, attribute), last.object_id) if last else None
+def _value(sort: str, served: Served) -> Any:
+    return getattr(served.repo, _TIMES.get(sort) or _NUMBERS[sort])
+
+
+def _rank(sort: str, value: Any) -> int:
+    return -(milliseconds(value) if sort in _TIMES else int(value))
 
 
 def _matches(served: Served, query: QueryParams) -> bool:
-    repo, tags = served.repo, set(served.tags)
+    repo, tags = served.repo, query.getlist("filter")
     return (
-        all(tag in tags for tag in query.getlist("filter"))
+        (not tags or set(tags) <= set(served.tags))
         and query.get("pipeline_tag") in (None, repo.pipeline_tag)
-        and query.get("author") in (None, repo.id.split("/")[0])
-        and query.get("search", "").lower() in repo.id.lower()
+        and query.get("author") in (None, repo.id.partition("/")[0])
+        and ("search" not in query or query["search"].lower() in repo.id.lower())
         and query.get("gated") in (None, str(bool(repo.gated)).lower())
     )
 
 
-def _cursor(key: str, value: Any, object_id: str) -> str:
-    condition = {"$or": [{key: value, "_id": {"$gt": object_id}}, {key: {"$lt": value}}, {key: None}]}
+def _cursor(sort: str, last: Served) -> str:
+    value, object_id = _value(sort, last), last.object_id
+    condition = {"$or": [{sort: value, "_id": {"$gt": object_id}}, {sort: {"$lt": value}}, {sort: None}]}
     return base64.b64encode(json.dumps(condition, separators=(",", ":")).encode()).decode()
 
 
-def _after(cursor: str, key: str) -> tuple[Any, str]:
+def _after(cursor: str, sort: str) -> Key:
+    """Return the key of the last row before the page."""
     try:
         same_value = json.loads(base64.b64decode(cursor, validate=True))["$or"][0]
-        return same_value[key], same_value["_id"]["$gt"]
-    except (binascii.Error, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BadQuery(f"Invalid cursor for sort={key}") from error
+        return _rank(sort, same_value[sort]), str(same_value["_id"]["$gt"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadQuery(f"Invalid cursor for sort={sort}") from error

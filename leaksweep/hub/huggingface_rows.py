@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -50,15 +50,20 @@ class Served:
 
     def __init__(self, repo: HubRepo) -> None:
         self.repo = repo
-        files = dict(repo.files)
-        if repo.card and "README.md" not in files:
-            card = ModelCardData(ignore_metadata_errors=True, **repo.card).to_yaml()
-            files["README.md"] = f"---\n{card}\n---\n".encode()
-        self.blobs: Mapping[str, Blob] = {path: Blob(files[path]) for path in sorted(files)}
+
+    @cached_property
+    def blobs(self) -> Mapping[str, Blob]:
+        """Every file by its path, sorted."""
+        files = dict(self.repo.files)
+        if self.repo.card and "README.md" not in files:
+            files["README.md"] = partial(_readme, self.repo.card)
+        return {path: Blob(files[path]) for path in sorted(files)}
 
     @cached_property
     def object_id(self) -> str:
         """24 hex digits that outlive a rename: the time of creation, then a hash, as MongoDB makes them."""
+        if self.repo.object_id:
+            return self.repo.object_id
         seconds = int(datetime.fromisoformat(self.repo.created_at).timestamp())
         first_id = (*self.repo.renamed_from, self.repo.id)[0]
         return f"{seconds:08x}{hashlib.sha256(first_id.encode()).hexdigest()[:16]}"
@@ -66,6 +71,8 @@ class Served:
     @cached_property
     def sha(self) -> str:
         """The commit: 40 hex digits that change when any file does."""
+        if self.repo.sha:
+            return self.repo.sha
         names = (f"{path} {self.oid(path)}\n" for path in self.blobs)
         return hashlib.sha1("".join([self.repo.id, "\n", *names]).encode(), usedforsecurity=False).hexdigest()
 
@@ -87,7 +94,7 @@ class Served:
         inferred = "adapter" if "lora" in self._own_tags or self.repo.library_name == "peft" else "finetune"
         return str(self.repo.card.get("base_model_relation") or inferred)
 
-    @property
+    @cached_property
     def tags(self) -> list[str]:
         """All tags, in the hub's order, each once."""
         repo, weights = self.repo, any(path.endswith(".safetensors") for path in self.blobs)
@@ -102,9 +109,13 @@ class Served:
     def _own_tags(self) -> tuple[str, ...]:
         return (*self.repo.tags, *self.repo.card.get("tags", ()))
 
+    def size(self, path: str) -> int:
+        """Bytes of a file, as the hub states them."""
+        return self.repo.stated_sizes.get(path, self.blobs[path].size)
+
     def is_lfs(self, path: str) -> bool:
         """Tell whether git keeps only a pointer to this file."""
-        return PurePosixPath(path).suffix in _LFS_SUFFIXES or self.blobs[path].size > _LARGE
+        return PurePosixPath(path).suffix in _LFS_SUFFIXES or self.size(path) > _LARGE
 
     def oid(self, path: str) -> str:
         """Return a file's git object id: that of its pointer for a large file."""
@@ -115,10 +126,10 @@ class Served:
         """Return the files as model info lists them, with sizes and digests if `blobs`."""
         rows: list[Json] = [{"rfilename": path} for path in self.blobs]
         for row in rows if blobs else ():
-            path, blob = row["rfilename"], self.blobs[row["rfilename"]]
-            row |= {"blobId": self.oid(path), "size": blob.size}
+            path = row["rfilename"]
+            row |= {"blobId": self.oid(path), "size": self.size(path)}
             if self.is_lfs(path):
-                row["lfs"] = {"sha256": blob.sha256, "size": blob.size, "pointerSize": len(blob.lfs_pointer)}
+                row["lfs"] = {"sha256": self.blobs[path].sha256, **self._pointer(path)}
         return rows
 
     def entries(self, folder: str = "", *, recursive: bool, expand: bool) -> list[Json]:
@@ -142,14 +153,16 @@ class Served:
         return self._file(path, expand=expand)
 
     def _file(self, path: str, *, expand: bool) -> Json:
-        blob = self.blobs[path]
-        row: Json = {"type": "file", "oid": self.oid(path), "size": blob.size, "path": path}
+        row: Json = {"type": "file", "oid": self.oid(path), "size": self.size(path), "path": path}
         if self.is_lfs(path):
-            row["lfs"] = {"oid": blob.sha256, "size": blob.size, "pointerSize": len(blob.lfs_pointer)}
+            row["lfs"] = {"oid": self.blobs[path].sha256, **self._pointer(path)}
         if expand:
             row["lastCommit"] = {"id": self.sha, "title": "Upload", "date": self.repo.last_modified}
             row["securityFileStatus"] = self._security(path)
         return row
+
+    def _pointer(self, path: str) -> Json:
+        return {"size": self.size(path), "pointerSize": len(self.blobs[path].lfs_pointer)}
 
     def _directory(self, path: str) -> Json:
         inside = (f"{name} {self.oid(name)}\n" for name in self.blobs if name.startswith(f"{path}/"))
@@ -172,20 +185,21 @@ class Served:
         return {"scansDone": self.repo.scans_done, "filesWithIssues": found}
 
 
-def row(served: Served, fields: Iterable[str], bases: Mapping[str, Served], *, blobs: bool = False) -> Json:
+Find = Callable[[str], Served | None]
+
+
+def row(served: Served, fields: Iterable[str], find: Find, *, blobs: bool = False) -> Json:
     """Return `_id`, `id` and the named fields; a field without a value is left out.
 
     Args:
-        bases: repositories by every id they have or had, to resolve `baseModels` with.
+        find: the repository that has, or had, a name: to resolve `baseModels` with.
     """
-    values = dict(_values(served, frozenset(fields), bases, blobs))
+    values = dict(_values(served, frozenset(fields), find, blobs))
     named = {field: values[field] for field in fields if field in values}
     return {"_id": served.object_id, "id": served.repo.id, **named}
 
 
-def _values(
-    served: Served, fields: frozenset[str], bases: Mapping[str, Served], blobs: bool
-) -> Iterator[tuple[str, Any]]:
+def _values(served: Served, fields: frozenset[str], find: Find, blobs: bool) -> Iterator[tuple[str, Any]]:
     """Yield the fields that have a value; what needs the files' digests only when it is asked for."""
     repo = served.repo
     yield from {
@@ -208,6 +222,11 @@ def _values(
         yield "siblings", served.siblings(blobs=blobs)
     if "usedStorage" in fields:
         yield "usedStorage", sum(blob.size for blob in served.blobs.values())
-    if known := [bases[base] for base in served.declared_bases if base in bases]:
+    if "baseModels" in fields and (known := list(filter(None, map(find, served.declared_bases)))):
         models = [{"_id": base.object_id, "id": base.repo.id} for base in known]
         yield "baseModels", {"relation": served.relation, "models": models}
+
+
+def _readme(card: Mapping[str, Any]) -> bytes:
+    text = ModelCardData(ignore_metadata_errors=True, **card).to_yaml()
+    return f"---\n{text}\n---\n".encode()

@@ -1,0 +1,159 @@
+"""All rows of a hub in every order it lists them in: most computed from their number, some held.
+
+A page is found in O(page + log N) steps, and a million computed rows take no memory. A row that changes is
+held from then on in place of the computed one.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import merge
+from typing import Any, Generic, Protocol, TypeVar
+
+Key = tuple[Any, ...]
+"""Where a row stands in an order: rows are listed by ascending keys. What is listed in descending order has
+negative numbers in its keys."""
+
+Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """One order of computed rows, by arithmetic: position p holds row `(p * multiplier + offset) % count`.
+
+    Rows come in groups of `ties` that share a value; within a group `tie` decides.
+
+    Raises:
+        ValueError: the multiplier has a factor in common with the count, so that rows would be missing.
+    """
+
+    count: int
+    value: Callable[[int], Any]
+    """Value of a group, never falling as its number rises."""
+    tie: Callable[[int], Any]
+    """What orders the rows of a group, by their number."""
+    ties: int = 1
+    multiplier: int = 1
+    offset: int = 0
+
+    def group(self, index: int) -> int:
+        """The group of a row."""
+        inverse = pow(self.multiplier, -1, self.count)
+        return (index - self.offset) * inverse % self.count // self.ties
+
+    def after(self, start: Key) -> Iterator[tuple[Key, int]]:
+        """Yield the key and the number of each row from a key on."""
+        groups = -(-self.count // self.ties)
+        first = bisect_left(range(groups), start[:1], key=lambda group: (self.value(group),)) if start else 0
+        for group in range(first, groups):
+            places = range(group * self.ties, min((group + 1) * self.ties, self.count))
+            rows = [(place * self.multiplier + self.offset) % self.count for place in places]
+            value = self.value(group)
+            for tie, index in sorted((self.tie(index), index) for index in rows):
+                if (value, tie) >= start:
+                    yield (value, tie), index
+
+
+class Computed(Protocol[Row_co]):
+    """Rows that follow from their number, 0 to `count - 1`."""
+
+    count: int
+    rankings: Mapping[str, Ranking]
+    """By the name of the order."""
+
+    def make(self, index: int) -> Row_co: ...
+
+    def number(self, name: str) -> int | None:
+        """The row that has, or had, this name; None when no computed row has."""
+        ...
+
+
+class Shelf(Generic[Row]):
+    """Rows by name and by order.
+
+    Args:
+        orders: each order's name, and the key of a row in it.
+        names: what a row can be found by, its present name first.
+        computed: rows that are not held.
+    """
+
+    def __init__(
+        self,
+        orders: Mapping[str, Callable[[Row], Key]],
+        names: Callable[[Row], Iterable[str]],
+        computed: Computed[Row] | None = None,
+        held: Iterable[Row] = (),
+    ) -> None:
+        self.lock = threading.RLock()
+        """To be held while a page is read, or a row changed: tests change rows from a thread of their own."""
+        self._orders = orders
+        self._names = names
+        self._computed = computed
+        self._replaced: set[int] = set()
+        self._by_name: dict[str, Row] = {}
+        rows = list(held)
+        for row in rows:
+            self._by_name |= dict.fromkeys(names(row), row)
+        self._sorted = {
+            order: sorted(((key(row), row) for row in rows), key=lambda pair: pair[0])
+            for order, key in orders.items()
+        }
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield all rows: those that are held, then the computed ones, by number."""
+        yield from (row for _, row in next(iter(self._sorted.values()), []))
+        if computed := self._computed:
+            yield from (computed.make(n) for n in range(computed.count) if n not in self._replaced)
+
+    def __len__(self) -> int:
+        held = len(next(iter(self._sorted.values()), []))
+        return held + (self._computed.count - len(self._replaced) if self._computed else 0)
+
+    def find(self, name: str) -> Row | None:
+        """The row that has, or had, this name."""
+        if (row := self._by_name.get(name)) is not None or self._computed is None:
+            return row
+        number = self._computed.number(name)
+        return None if number is None or number in self._replaced else self._computed.make(number)
+
+    def walk(self, order: str, start: Key = ()) -> Iterator[tuple[Key, Row]]:
+        """Yield the rows of an order from a key on, each with its key."""
+        held = self._sorted[order]
+        first = bisect_left(held, start, key=lambda pair: pair[0])
+        one = ((key, row) for key, row in (held[at] for at in range(first, len(held))))
+        if self._computed is None or not self._computed.count:
+            return one
+        return merge(one, self._made(self._computed, order, start), key=lambda pair: pair[0])
+
+    def _made(self, computed: Computed[Row], order: str, start: Key) -> Iterator[tuple[Key, Row]]:
+        for key, number in computed.rankings[order].after(start):
+            if number not in self._replaced:
+                yield key, computed.make(number)
+
+    def put(self, row: Row) -> None:
+        """Hold a row, in place of any that has one of its names."""
+        names = list(self._names(row))
+        for name in names:
+            self.remove(name)
+        self._by_name |= dict.fromkeys(names, row)
+        for order, key in self._orders.items():
+            insort(self._sorted[order], (key(row), row), key=lambda pair: pair[0])
+
+    def remove(self, name: str) -> None:
+        """Take the row that has, or had, this name off; nothing when there is none."""
+        row = self._by_name.get(name)
+        if row is not None:
+            for known in self._names(row):
+                self._by_name.pop(known, None)
+            for order, key in self._orders.items():
+                rows, at = self._sorted[order], key(row)
+                place = bisect_left(rows, at, key=lambda pair: pair[0])
+                while rows[place][1] is not row:
+                    place += 1
+                del rows[place]
+        elif self._computed and (number := self._computed.number(name)) is not None:
+            self._replaced.add(number)
