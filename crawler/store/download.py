@@ -17,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 
 from crawler.checkpoint import CrawlError, Hub, RemoteFile, SkipReason
 from crawler.guest.client import OpenStream
+from crawler.guest.refusals import Refusal
 from crawler.store.content import behind_head, foreign_content
 from crawler.store.promises import Promises, told_size
 from crawler.store.refusal import DownloadError, refusal
@@ -235,5 +236,5 @@ class Download:
 def _passes(error: BaseException) -> bool:
     """Worth another attempt."""
     return isinstance(error, _Dropped | httpx.TransportError) and not isinstance(
-        error, httpx.UnsupportedProtocol
+        error, httpx.UnsupportedProtocol | Refusal
     )
