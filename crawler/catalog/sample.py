@@ -139,8 +139,8 @@ def _shares(sizes: Sequence[int], design: Design) -> list[int]:
         )
     if design.size < least:
         raise SampleError(
-            f"size {design.size} is too small for {len(sizes)} strata with at least {design.minimum} of each, "
-            f"which takes {least}; stratify by less, or lower the minimum"
+            f"size {design.size} is too small: {design.minimum} of each of {len(sizes)} strata, or all where "
+            f"there are fewer, take {least}; stratify by less, or lower the minimum"
         )
     return allocate(sizes, design.size, design.allocation, minimum=design.minimum)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import ge, le, lt
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import from_json
@@ -64,8 +65,8 @@ class Selection(BaseModel):
     """Texts that must all occur in title, repository or prompts, in any case; taken literally."""
     bases: tuple[Word, ...] = ()
     """Repositories of base models; any of them."""
-    base_grade: Grade | None = Field(default=None, strict=False)
-    """Least grade of the best statement about the base: 1 label, 2 declared, 3 digest."""
+    base_grade: Literal["name", "label", "declared", "loaded", "digest"] | None = None
+    """Least grade of the statement that names the base model."""
     ids: tuple[Id, ...] = Field(default=(), max_length=10_000)
     """Checkpoints by id, or by the 16 hex digits of its key; any of them."""
     sample: Word | None = None
@@ -108,7 +109,7 @@ class Selection(BaseModel):
             (_day(listed.created_at), lt, self.created_before),
             (_day(listed.updated_at), ge, self.updated_since),
             (_day(listed.updated_at), lt, self.updated_before),
-            (place.base_grade, ge, self.base_grade),
+            (place.base_grade, ge, Grade[self.base_grade.upper()] if self.base_grade else None),
         )
         for column, compare, limit in limits:
             if limit is not None:
@@ -154,7 +155,7 @@ def places(engine: Engine, selection: Selection, *, records: bool = False) -> It
     columns = [place.id, content, place.hub, place.repo, place.family, place.kind]
     columns += [downloads, listed.created_at, listed.updated_at, listed.license]
     columns += [place.record] if records or selection.words else []
-    words = [word.casefold() for word in selection.words]
+    words = [_folded(word) for word in selection.words]
     columns += [place.title] if words else []
     statement = select(*columns).select_from(joined()).where(place.current, *selection.where())
     with engine.connect().execution_options(yield_per=1000) as db:
@@ -233,5 +234,10 @@ def _day(column: ColumnElement[str | None]) -> ColumnElement[str]:
 
 def _occur(words: Sequence[str], *, title: str, repo: str, record: str) -> bool:
     prompts = (prompt["text"] for prompt in from_json(record)["prompts"])
-    text = "\n".join((title, repo, *prompts)).casefold()
+    text = _folded("\n".join((title, repo, *prompts)))
     return all(word in text for word in words)
+
+
+def _folded(text: str) -> str:
+    """Text as it is compared: without case, composed and decomposed letters the same."""
+    return normalize("NFC", normalize("NFC", text).casefold())
