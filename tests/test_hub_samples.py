@@ -15,7 +15,7 @@ import pytest
 
 from crawler.checkpoint import Checkpoint, Kind, RemoteFile, Skip, SkipReason
 from crawler.civitai.rows import read_model
-from crawler.evidence import training_metadata as metadata
+from crawler.evidence import base_metadata, captions, training_metadata
 from crawler.evidence.headers import TensorInfo
 from crawler.evidence.tensor_names import family_of, kind_name
 from crawler.huggingface.folder import folder_files
@@ -171,27 +171,27 @@ def test_the_sizes_of_sdxl_turbo(samples: Path) -> None:
 
 def test_every_header_tells_what_is_known_of_it(samples: Path) -> None:
     folder = samples / "headers"
-    captions = load(folder / "kohya-sd15-whole-captions.json")
-    assert metadata.training(captions).images == 110
-    assert metadata.training(captions).steps == 5500
-    assert metadata.family(captions) == "sd1"
-    assert metadata.prompts(captions)[0].text == "a woman with long hair standing on a beach"
-    digest = metadata.base_digest(captions)
+    whole = load(folder / "kohya-sd15-whole-captions.json")
+    assert training_metadata.training(whole).images == 110
+    assert training_metadata.training(whole).steps == 5500
+    assert base_metadata.family(whole) == "sd1"
+    assert captions.prompts(whole)[0].text == "a woman with long hair standing on a beach"
+    digest = base_metadata.base_digest(whole)
     assert digest
     assert digest.startswith("045c5e44")
     onsite = load(folder / "kohya-sdxl-civitai-onsite-trained.json")
-    assert metadata.family(onsite) == "sdxl"
-    assert metadata.training(onsite).images == 102
-    assert metadata.training(onsite).steps == 444
-    assert metadata.prompts(onsite)[0].text.startswith("1girl")
+    assert base_metadata.family(onsite) == "sdxl"
+    assert training_metadata.training(onsite).images == 102
+    assert training_metadata.training(onsite).steps == 444
+    assert captions.prompts(onsite)[0].text.startswith("1girl")
     spaced = load(folder / "kohya-tags-with-leading-space.json")
-    assert [prompt.text for prompt in metadata.prompts(spaced)] == ["subject, black hair"]
+    assert [prompt.text for prompt in captions.prompts(spaced)] == ["subject, black hair"]
     onetrainer = load(folder / "onetrainer-sdxl-vpred-dora.json")
-    assert metadata.family(onetrainer) == "sdxl"
-    assert metadata.training(onetrainer).resolution == 1024
-    assert metadata.family(load(folder / "onetrainer-modelspec-flux_dev_1.0-lora.json")) == "flux"
+    assert base_metadata.family(onetrainer) == "sdxl"
+    assert training_metadata.training(onetrainer).resolution == 1024
+    assert base_metadata.family(load(folder / "onetrainer-modelspec-flux_dev_1.0-lora.json")) == "flux"
     for header in filter(None, load(folder / "ai-toolkit-z-image.json").values()):
-        assert metadata.family(header) == "z-image"
+        assert base_metadata.family(header) == "z-image"
 
 
 @pytest.mark.parametrize(

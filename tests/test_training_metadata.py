@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.checkpoint import Grade, PromptOrigin, Training
-from crawler.evidence import training_metadata as metadata
+from crawler.evidence import base_metadata, captions, plain_text, training_metadata
 
 SD15 = "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa"
 
@@ -23,13 +23,13 @@ def kohya(tags: dict[str, dict[str, int]], dirs: dict[str, int] | None = None, *
 
 
 def texts(header: dict[str, str]) -> list[str]:
-    return [prompt.text for prompt in metadata.prompts(header)]
+    return [prompt.text for prompt in captions.prompts(header)]
 
 
 def test_captions_without_commas_are_whole() -> None:
     header = kohya({"10_sks dog": {"a dog on a beach": 2, "a dog": 3}}, {"10_sks dog": 5})
     assert texts(header) == ["a dog", "a dog on a beach", "sks dog"]
-    assert {prompt.origin for prompt in metadata.prompts(header)} == {PromptOrigin.KOHYA_TAGS}
+    assert {prompt.origin for prompt in captions.prompts(header)} == {PromptOrigin.KOHYA_TAGS}
 
 
 def test_of_tags_those_that_most_pictures_have_stand_for_the_caption() -> None:
@@ -48,7 +48,7 @@ def test_regularisation_folders_are_left_out() -> None:
     header = kohya({"1_dog": {"dog": 100}, "5_sks": {"sks": 4}}, {"5_sks": 4})
     header["ss_reg_dataset_dirs"] = json.dumps({"1_dog": {"n_repeats": 1, "img_count": 100}})
     assert texts(header) == ["sks"]
-    assert metadata.training(header).images == 4
+    assert training_metadata.training(header).images == 4
 
 
 def test_a_table_with_one_entry_counted_once_is_a_dummy_unless_its_folder_is_known() -> None:
@@ -63,7 +63,8 @@ def test_the_data_set_list_serves_where_there_are_no_folders() -> None:
     ]
     tables = {"img": {"hat": 100, "smile": 60}, "reg": {"person": 50}}
     header = {"ss_datasets": json.dumps([{"subsets": subsets, "tag_frequency": tables}])}
-    assert metadata.training(header) == Training(images=102)
+    known = training_metadata.training(header)
+    assert (known.images, known.repeats, known.exposure) == (102, 2.0, None)
     assert texts(header) == ["hat, smile"]
 
 
@@ -72,10 +73,18 @@ def test_the_size_of_a_training() -> None:
         {}, {"10_a": 3, "2_b": 4}, ss_num_train_images="38", ss_steps="444", ss_max_train_steps="740"
     )
     header["ss_resolution"] = "(713, 891)"
-    assert metadata.training(header) == Training(images=7, steps=444, resolution=713)
-    assert metadata.training({"training_info": '{"step": 290, "epoch": 0}'}).steps == 290
-    assert metadata.training({"modelspec.resolution": "1024x1024"}).resolution == 1024
-    assert metadata.training({"ss_resolution": "None", "ss_steps": "None"}) == Training()
+    known = training_metadata.training(header)
+    assert (known.images, known.steps, known.resolution, known.repeats) == (7, 444, 713, 10.0)
+    assert known.exposure == 444 / 7
+    assert dict(known.sources) == {
+        "images": "header ss_dataset_dirs",
+        "steps": "header ss_steps",
+        "repeats": "header ss_dataset_dirs",
+        "resolution": "header ss_resolution",
+    }
+    assert training_metadata.training({"training_info": '{"step": 290, "epoch": 0}'}).steps == 290
+    assert training_metadata.training({"modelspec.resolution": "1024x1024"}).resolution == 1024
+    assert training_metadata.training({"ss_resolution": "None", "ss_steps": "None"}) == Training()
 
 
 def test_prompts_are_one_line_short_and_few() -> None:
@@ -83,9 +92,9 @@ def test_prompts_are_one_line_short_and_few() -> None:
         {"1_a": {"b\x00c\n d" + "x" * 600: 1, **{f"caption {n}": 1 for n in range(20)}}}, {"1_a": 50}
     )
     found = texts(header)
-    assert len(found) == metadata.MAX_PROMPTS
+    assert len(found) == captions.MAX_PROMPTS
     assert found[0].startswith("bc d")
-    assert max(map(len, found)) == metadata.MAX_PROMPT_LENGTH
+    assert max(map(len, found)) == plain_text.MAX_PROMPT_LENGTH
 
 
 def test_a_known_digest_is_the_best_claim() -> None:
@@ -94,20 +103,21 @@ def test_a_known_digest_is_the_best_claim() -> None:
         "ss_sd_model_name": "me/base",
         "ss_base_model_version": "sd_v1",
     }
-    claims = metadata.base_claims(header, {})
+    claims = base_metadata.base_claims(header, {})
     assert [(claim.repo, claim.grade) for claim in claims] == [
         ("stable-diffusion-v1-5/stable-diffusion-v1-5", Grade.DIGEST),
-        ("me/base", Grade.DECLARED),
+        ("me/base", Grade.LOADED),
         (None, Grade.LABEL),
     ]
-    assert {claim.family for claim in claims} == {"sd1"}
+    assert [claim.family for claim in claims] == ["sd1", None, "sd1"]
 
 
 def test_an_unknown_digest_is_kept_for_a_later_lookup() -> None:
     header = {"ss_new_sd_model_hash": "ab" * 32}
-    assert metadata.base_digest(header) == "ab" * 32
-    assert metadata.base_claims(header, {}) == ()
-    (claim,) = metadata.base_claims(header, {"ab" * 32: "zoo/base"})
+    assert base_metadata.base_digest(header) == "ab" * 32
+    (unknown,) = base_metadata.base_claims(header, {})
+    assert (unknown.repo, unknown.digest, unknown.grade) == (None, "ab" * 32, Grade.DIGEST)
+    (claim,) = base_metadata.base_claims(header, {"ab" * 32: "zoo/base"})
     assert (claim.repo, claim.source, claim.grade) == ("zoo/base", "header digest", Grade.DIGEST)
 
 
@@ -115,13 +125,13 @@ def test_an_unknown_digest_is_kept_for_a_later_lookup() -> None:
     "digest", ["", "NOFILE", "32a419ca", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
 )
 def test_what_is_no_digest_of_a_base(digest: str) -> None:
-    assert metadata.base_digest({"ss_new_sd_model_hash": digest}) is None
+    assert base_metadata.base_digest({"ss_new_sd_model_hash": digest}) is None
 
 
-def test_a_published_file_name_is_a_label_and_a_path_is_nothing() -> None:
-    (claim,) = metadata.base_claims({"ss_sd_model_name": "v1-5-pruned-emaonly.safetensors"}, {})
-    assert (claim.family, claim.grade) == ("sd1", Grade.LABEL)
-    assert metadata.base_claims({"ss_sd_model_name": "/home/me/model.ckpt"}, {}) == ()
+def test_a_published_file_name_is_declared_and_a_path_is_nothing() -> None:
+    (claim,) = base_metadata.base_claims({"ss_sd_model_name": "v1-5-pruned-emaonly.safetensors"}, {})
+    assert (claim.family, claim.grade) == ("sd1", Grade.DECLARED)
+    assert base_metadata.base_claims({"ss_sd_model_name": "/home/me/model.ckpt"}, {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -140,13 +150,14 @@ def test_a_published_file_name_is_a_label_and_a_path_is_nothing() -> None:
     ],
 )
 def test_families(header: dict[str, str], family: str | None) -> None:
-    assert metadata.family(header) == family
+    assert base_metadata.family(header) == family
 
 
 def test_the_base_of_onetrainer_stands_in_its_config() -> None:
     header = {"ot_config": json.dumps({"base_model_name": "me/base", "model_type": "STABLE_DIFFUSION_15"})}
-    claim = metadata.base_claims(header, {})[0]
-    assert (claim.repo, claim.family, claim.grade) == ("me/base", "sd1", Grade.DECLARED)
+    loaded, label = base_metadata.base_claims(header, {})
+    assert (loaded.repo, loaded.family, loaded.grade) == ("me/base", None, Grade.LOADED)
+    assert (label.family, label.grade) == ("sd1", Grade.LABEL)
 
 
 _ANY = st.recursive(
@@ -166,6 +177,6 @@ _KEYS = [
 
 @given(st.dictionaries(st.sampled_from(_KEYS), _ANY.map(json.dumps) | st.text(max_size=20)))
 def test_no_metadata_raises(header: dict[str, str]) -> None:
-    metadata.prompts(header)
-    metadata.training(header)
-    metadata.base_claims(header, {})
+    captions.prompts(header)
+    training_metadata.training(header)
+    base_metadata.base_claims(header, {})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from crawler.checkpoint import BaseClaim, Kind, Prompt, RemoteFile, Training
-from crawler.evidence import tensor_names, training_metadata
+from crawler.checkpoint import BaseClaim, Grade, Kind, Observation, Prompt, RemoteFile, Training
+from crawler.evidence import base_metadata, captions, tensor_names, training_metadata
+from crawler.evidence.families import UNKNOWN
 from crawler.evidence.headers import Header, RangeReader, parse_header, read_header
+from crawler.evidence.resolve import best_first
+from crawler.evidence.wishes import wishes
 from crawler.source import HeaderCache
 
 
@@ -25,19 +29,37 @@ class HeaderFacts:
     training: Training
     base_digest: str | None
     """SHA-256 of the base that was loaded, also where no table knows it."""
+    wish: str | None
+    """Why the header asks not to be processed; None when it does not."""
+    observations: tuple[Observation, ...]
 
 
-def header_facts(header: Header, base_models: Mapping[str, str]) -> HeaderFacts:
+Observe = Callable[[Mapping[str, Any]], tuple[Observation, ...]]
+"""Finds what metadata gives away: `crawler.evidence.observations.Observer`."""
+
+
+def header_facts(
+    header: Header, base_models: Mapping[str, str], observe: Observe | None = None
+) -> HeaderFacts:
     """Gather what a header tells; `base_models` are the operator's own bases by digest."""
+    family = tensor_names.family_of(header.tensors)
     return HeaderFacts(
         kind=tensor_names.kind_of(header.tensors),
         kind_name=tensor_names.kind_name(header.tensors),
-        family=tensor_names.family_of(header.tensors),
-        claims=training_metadata.base_claims(header.metadata, base_models),
-        prompts=training_metadata.prompts(header.metadata),
+        family=family,
+        claims=best_first((*_proof(family), *base_metadata.base_claims(header.metadata, base_models))),
+        prompts=captions.prompts(header.metadata),
         training=training_metadata.training(header.metadata),
-        base_digest=training_metadata.base_digest(header.metadata),
+        base_digest=base_metadata.base_digest(header.metadata),
+        wish=wishes({}, (), header.metadata),
+        observations=observe(header.metadata) if observe else (),
     )
+
+
+def _proof(family: str | None) -> tuple[BaseClaim, ...]:
+    if family in (None, UNKNOWN):
+        return ()
+    return (BaseClaim(repo=None, family=family, source="names and shapes", grade=Grade.TENSORS),)
 
 
 def cached_header(file: RemoteFile, read: RangeReader, cache: HeaderCache) -> Header:
@@ -58,4 +80,4 @@ def cached_header(file: RemoteFile, read: RangeReader, cache: HeaderCache) -> He
 
 def merge_claims(*groups: tuple[BaseClaim, ...]) -> tuple[BaseClaim, ...]:
     """All claims, best grade first; within a grade the groups keep their order."""
-    return tuple(sorted((claim for group in groups for claim in group), key=lambda claim: -claim.grade))
+    return best_first(claim for group in groups for claim in group)

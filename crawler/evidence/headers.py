@@ -20,6 +20,8 @@ MAX_HEADER = 25_000_000
 """Bytes of JSON; the limit of huggingface_hub. Headers of real adapters stay under 1 MB."""
 MAX_TENSORS = 100_000
 MAX_RANK = 8
+MAX_NAME = 300
+"""Characters of a tensor's name; real ones stay under 200. Patterns are searched in each."""
 FIRST_READ = 100_000
 """Bytes of the first request: enough for most headers (97 % according to huggingface_hub)."""
 
@@ -117,6 +119,8 @@ def _no_constant(name: str) -> None:
 
 
 def _tensor(name: str, entry: Any) -> TensorInfo:
+    if len(name) > MAX_NAME:
+        raise HeaderError(f"a tensor's name has {len(name)} characters; at most {MAX_NAME} are allowed")
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
             pass

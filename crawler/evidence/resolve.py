@@ -34,8 +34,8 @@ class Decision:
     family_claim: BaseClaim | None
     """Who says so."""
     nearest: BaseClaim | None
-    """The best claim that names anything: a repository, a version on Civitai, or a digest. Where it is another
-    than `claim`, the true base is a nearer relation that cannot be compared with, or is not known."""
+    """The best claim that names anything: a repository, a version on Civitai, or a digest. Where it is
+    another than `claim`, the true base is a nearer relation that cannot be compared with, or is not known."""
     conflicts: tuple[Conflict, ...] = ()
 
     @property
@@ -52,9 +52,9 @@ class Decision:
 def resolve(claims: Iterable[BaseClaim]) -> Decision:
     """Pick the base. The order of the claims does not matter.
 
-    The tensors decide the family, and what contradicts them is not taken, whatever its grade. Among the rest the
-    best grade wins; of equals the base that more claims name, then one whose family is known, then the first
-    by name.
+    The tensors decide the family, and what contradicts them is not taken, whatever its grade. Among the rest
+    the best grade wins; of equals the base that more claims name, then one whose family is known, then the
+    first by name.
     """
     ordered = sorted(set(claims), key=_fixed_order)
     proved = {claim.family for claim in ordered if claim.grade is Grade.TENSORS and claim.known_family}
