@@ -1,222 +1,235 @@
-"""Rows of the Hugging Face listing and file lists of repositories, as plain data."""
+"""Rows of the Hugging Face listing as plain data: what each becomes, whatever it holds."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from crawler.checkpoint import Grade, Kind, Layout, RemoteFile, Skip, SkipReason
-from crawler.huggingface.folder import folder_files, weights_bytes
-from crawler.huggingface.rows import Candidate, Listed, base_claims, candidates, prompts, read_row
+from crawler.checkpoint import Grade, Listing, Presence, Skip, SkipReason
+from crawler.huggingface.listed import Facts, Listed
+from crawler.huggingface.rows import MAX_NAMED, instance_prompts, named_bases, read_row
 
 SHA = "a" * 40
-FOLDER = (
-    "model_index.json",
-    "scheduler/scheduler_config.json",
-    "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "tokenizer/merges.txt",
-    "tokenizer/vocab.json",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
-)
+NUMBER = "638f7ae36c25af4071044105"
 
 
 def row(*paths: str, **more: Any) -> dict[str, Any]:
     siblings = [{"rfilename": path} for path in paths or ("weights.safetensors",)]
-    return {"id": "me/mine", "sha": SHA, "tags": [], "gated": False, "siblings": siblings} | more
+    found = {"_id": NUMBER, "id": "me/mine", "sha": SHA, "tags": [], "gated": False, "siblings": siblings}
+    return found | more
 
 
-def listed(**more: Any) -> Listed:
-    found = read_row(row(**more), ())
-    assert isinstance(found, Listed)
-    return found
+def read(*paths: str, opt_out: tuple[str, ...] = (), **more: Any) -> tuple[Listing, Skip | None]:
+    listing, skip = read_row(row(*paths, **more), opt_out)
+    assert listing
+    return listing, skip
 
 
-def files(*paths: str, size: int = 100, **sizes: int) -> dict[str, RemoteFile]:
-    return {path: RemoteFile(path=path, url=f"https://hub/{path}", size=size, sha256=None) for path in paths}
+def claims(**more: Any) -> list[tuple[str | None, str]]:
+    listing, _ = read(**more)
+    return [(claim.repo, claim.source) for claim in Listed.of(listing).claims]
 
 
-def found(*paths: str, limit: int = 1000, **more: Any) -> list[Candidate | Skip]:
-    return list(candidates(listed(**more), files(*paths), limit))
+def test_a_row_that_has_to_be_looked_into() -> None:
+    listing, skip = read(
+        createdAt="2023-11-09T00:34:02.000Z",
+        lastModified="2026-08-19T12:34:56.000Z",
+        downloads=17259,
+        tags=["lora", "license:openrail++"],
+        cardData={"instance_prompt": "pixel art"},
+    )
+    assert skip is None
+    assert listing.look
+    assert (listing.number, listing.repo, listing.revision) == (NUMBER, "me/mine", SHA)
+    assert (listing.created_at, listing.updated_at) == (
+        "2023-11-09T00:34:02.000Z",
+        "2026-08-19T12:34:56.000Z",
+    )
+    assert (listing.downloads, listing.license) == (17259, "openrail++")
+    assert listing.presence is Presence.PRESENT
+    assert Facts.from_json(listing.facts) == Facts(adapter=True, prompts=("pixel art",))
+
+
+def test_facts_hold_no_counters() -> None:
+    one, _ = read(downloads=1, likes=1)
+    two, _ = read(downloads=2, likes=9)
+    assert one.facts == two.facts
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reason", "presence"),
     [
-        ({"gated": "auto"}, SkipReason.GATED),
-        ({"gated": "manual"}, SkipReason.GATED),
-        ({"disabled": True, "gated": "auto"}, SkipReason.DISABLED),
-        ({"private": True}, SkipReason.UNREACHABLE),
-        ({"sha": None}, SkipReason.UNREACHABLE),
-        ({"pipeline_tag": "text-generation"}, SkipReason.UNSUPPORTED_KIND),
-        ({"siblings": [{"rfilename": "model.ckpt"}]}, SkipReason.PICKLE_ONLY),
-        ({"siblings": [{"rfilename": "README.md"}]}, SkipReason.NO_WEIGHTS),
-        ({"siblings": None}, SkipReason.NO_WEIGHTS),
-        ({"baseModels": {"relation": "quantized", "models": []}}, SkipReason.UNSUPPORTED_KIND),
-        ({"id": "no-owner"}, SkipReason.MALFORMED),
-        ({"id": "../../etc/passwd"}, SkipReason.MALFORMED),
-        ({"tags": None}, SkipReason.MALFORMED),
+        ({"gated": "auto"}, SkipReason.GATED, Presence.GATED),
+        ({"gated": "manual"}, SkipReason.GATED, Presence.GATED),
+        ({"disabled": True, "gated": "auto"}, SkipReason.DISABLED, Presence.DISABLED),
+        ({"private": True}, SkipReason.UNREACHABLE, Presence.UNREACHABLE),
+        ({"sha": None}, SkipReason.UNREACHABLE, Presence.PRESENT),
+        ({"sha": "main"}, SkipReason.UNREACHABLE, Presence.PRESENT),
+        ({"tags": None}, SkipReason.MALFORMED, Presence.PRESENT),
+        ({"pipeline_tag": "text-generation"}, SkipReason.UNSUPPORTED_KIND, Presence.PRESENT),
+        ({"siblings": [{"rfilename": "model.ckpt"}]}, SkipReason.PICKLE_ONLY, Presence.PRESENT),
+        ({"siblings": [{"rfilename": "README.md"}]}, SkipReason.NO_WEIGHTS, Presence.PRESENT),
+        ({"siblings": []}, SkipReason.NO_WEIGHTS, Presence.PRESENT),
+        ({"baseModels": {"relation": "quantized"}}, SkipReason.UNSUPPORTED_KIND, Presence.PRESENT),
+        ({"tags": ["diffusers:NobodyKnowsPipeline"]}, SkipReason.UNSUPPORTED_FAMILY, Presence.PRESENT),
     ],
 )
-def test_rows_that_need_no_further_request(change: dict[str, Any], reason: SkipReason) -> None:
-    skip = read_row(row(**change), ())
-    assert isinstance(skip, Skip)
-    assert skip.reason is reason
+def test_rows_that_need_no_look(change: dict[str, Any], reason: SkipReason, presence: Presence) -> None:
+    listing, skip = read(**change)
+    assert skip
+    assert (skip.reason, skip.repo, listing.presence, listing.look) == (reason, "me/mine", presence, False)
     assert skip.detail
+
+
+def test_a_row_left_out_for_another_reason_is_another_row() -> None:
+    pickle, _ = read("model.ckpt")
+    text, _ = read(pipeline_tag="text-generation")
+    assert pickle.facts != text.facts
+
+
+def test_without_a_list_of_files_only_a_look_tells() -> None:
+    listing, skip = read(siblings=None)
+    assert listing.look
+    assert skip is None
 
 
 @pytest.mark.parametrize("name", ["me", "ME/mine", "me/Mine"])
 def test_owners_and_repositories_opt_out(name: str) -> None:
-    skip = read_row(row(gated="auto"), (name,))
-    assert isinstance(skip, Skip)
+    listing, skip = read(gated="auto", opt_out=(name,))
+    assert skip
     assert skip.reason is SkipReason.OPTED_OUT
-
-
-@pytest.mark.parametrize("nonsense", [None, [], "text", {}, {"id": 3, "tags": []}])
-def test_nonsense_is_a_row_too(nonsense: object) -> None:
-    skip = read_row(nonsense, ())
-    assert isinstance(skip, Skip)
-    assert skip.reason is SkipReason.MALFORMED
+    assert not listing.look
 
 
 @pytest.mark.parametrize(
-    ("change", "family"),
+    "nonsense",
     [
-        ({"config": {"diffusers": {"_class_name": "StableDiffusionXLPipeline"}}}, "sdxl"),
-        ({"config": {"diffusers": {"class_name": "FluxPipeline"}}}, "flux"),
-        ({"tags": ["diffusers:StableDiffusion3Pipeline"]}, "sd3"),
-        ({"tags": ["diffusers:NobodyKnowsPipeline"]}, "unknown"),
+        None,
+        [],
+        "text",
+        {},
+        {"_id": NUMBER},
+        {"_id": 3, "id": "me/mine"},
+        {"_id": "", "id": "me/mine"},
+        {"_id": NUMBER, "id": "no-owner"},
+        {"_id": NUMBER, "id": "../../etc/passwd"},
+        {"_id": NUMBER, "id": "me/mine\n"},
+        {"_id": NUMBER, "id": "me/mi\u202ene"},
+        {"_id": NUMBER + "\x00", "id": "me/mine"},
+        {"_id": NUMBER, "id": "me/" + "m" * 10_000},
     ],
 )
-def test_other_pipelines_are_named(change: dict[str, Any], family: str) -> None:
-    skip = read_row(row(**change), ())
-    assert isinstance(skip, Skip)
-    assert (skip.reason, skip.family) == (SkipReason.UNSUPPORTED_FAMILY, family)
+def test_a_row_without_number_or_name_is_a_skip_that_can_be_shown(nonsense: object) -> None:
+    listing, skip = read_row(nonsense, ())
+    assert listing is None
+    assert skip
+    assert skip.reason is SkipReason.MALFORMED
+    assert skip.repo.isprintable()
+    assert len(skip.repo) <= 200
+
+
+HOSTILE = ["\ud800", "a\x00b", "\u202egpj.exe", "x" * 10**7, "../../x", "‮", "\x1b[31m"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_are_cut_and_cleaned(text: str) -> None:
+    listing, skip = read(
+        tags=[f"license:{text}", f"base_model:{text}", "lora", text],
+        cardData={"instance_prompt": text, "base_model": [text] * 1000},
+        config={"peft": {"base_model_name_or_path": text}},
+        baseModels={"relation": text, "models": [{"id": text}]},
+        pipeline_tag="text-to-image",
+        lastModified=text,
+    )
+    shown = [listing.license or "", listing.updated_at or "", skip.detail if skip else ""]
+    assert all(one.isprintable() and len(one) < 400 for one in shown)
+    assert len(listing.facts) < 20_000
+    listing.facts.encode()
+    assert not Listed.of(listing).claims
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_class_name_is_cut_and_cleaned(text: str) -> None:
+    _, skip = read(config={"diffusers": {"_class_name": text}})
+    assert skip is None or (skip.detail.isprintable() and len(skip.detail) < 400)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = [
+    "sha", "tags", "siblings", "cardData", "config", "baseModels", "gated", "disabled", "private",
+    "downloads", "createdAt", "lastModified", "pipeline_tag", "library_name",
+]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values))
+def test_no_json_crashes_a_row(change: dict[str, Any]) -> None:
+    listing, skip = read(**change)
+    assert listing.look == (skip is None)
+    if listing.look:
+        assert Listed.of(listing).facts.to_json() == listing.facts
+    else:
+        assert json.loads(listing.facts) == str(skip and skip.reason)
 
 
 def test_who_says_what_about_the_base() -> None:
-    claims = base_claims(
-        {
-            "baseModels": {"relation": "adapter", "models": [{"_id": "1", "id": "a/relation"}]},
-            "cardData": {"base_model": ["A/Relation", "https://huggingface.co/a/card", "/tmp/local", 7]},
-            "config": {"peft": {"base_model_name_or_path": "a/config"}},
-            "tags": ["base_model:a/card", "base_model:adapter:a/tag", "lora"],
-        }
+    found = claims(
+        baseModels={"relation": "adapter", "models": [{"_id": "1", "id": "a/relation"}]},
+        cardData={"base_model": ["A/Relation", "https://huggingface.co/a/card", "/tmp/local", 7]},
+        config={"peft": {"base_model_name_or_path": "a/config"}},
+        tags=["base_model:a/card", "base_model:adapter:a/tag", "lora"],
     )
-    assert [(claim.repo, claim.source) for claim in claims] == [
+    assert found == [
         ("a/config", "adapter config"),
         ("a/relation", "hub relation"),
         ("a/card", "card"),
         ("a/tag", "tag"),
     ]
-    assert {claim.grade for claim in claims} == {Grade.DECLARED}
-    assert base_claims({"baseModels": None, "cardData": "text", "tags": [3]}) == ()
+    assert claims(baseModels=None, cardData="text", tags=[3]) == []
+    assert len(named_bases({"cardData": {"base_model": [f"a/b{n}" for n in range(1000)]}})) == MAX_NAMED
 
 
-def test_the_family_of_a_known_base() -> None:
-    (claim,) = base_claims({"cardData": {"base_model": "runwayml/stable-diffusion-v1-5"}})
-    assert claim.family == "sd1"
+def test_the_family_and_grade_of_a_known_base() -> None:
+    listing, _ = read(cardData={"base_model": "runwayml/stable-diffusion-v1-5"})
+    (claim,) = Listed.of(listing).claims
+    assert (claim.family, claim.grade) == ("sd1", Grade.DECLARED)
 
 
 def test_instance_prompts() -> None:
-    (prompt,) = prompts({"cardData": {"instance_prompt": " a photo of\nsks dog "}})
-    assert prompt.text == "a photo of sks dog"
-    assert len(prompts({"cardData": {"instance_prompt": ["a", "b", None, ""]}})) == 2
-    assert prompts({"cardData": None}) == ()
-
-
-def test_a_folder_is_one_candidate_and_its_copies_are_none() -> None:
-    (folder,) = found(*FOLDER, "v1-5-pruned.safetensors", "safety_checker/model.safetensors", "model.ckpt")
-    assert isinstance(folder, Candidate)
-    assert (folder.path, folder.layout, folder.kind) == ("", Layout.FOLDER, Kind.FULL)
-    assert sorted(file.path for file in folder.files) == sorted(FOLDER)
-
-
-def test_an_adapter_beside_a_folder_is_another_candidate() -> None:
-    everything = files(*FOLDER) | files("pytorch_lora_weights.safetensors", size=10)
-    _, adapter = candidates(listed(), everything, 1000)
-    assert isinstance(adapter, Candidate)
-    assert (adapter.path, adapter.kind) == ("pytorch_lora_weights.safetensors", Kind.LORA)
-
-
-def test_half_precision_is_taken_only_where_there_is_nothing_else() -> None:
-    half = [path.replace(".safetensors", ".fp16.safetensors") for path in FOLDER]
-    both = folder_files(files(*FOLDER, *half))
-    assert not isinstance(both, SkipReason)
-    assert not [file for file in both if "fp16" in file.path]
-    alone = folder_files(files(*half))
-    assert not isinstance(alone, SkipReason)
-    assert sum("fp16" in file.path for file in alone) == 3
-
-
-def test_sharded_weights_come_with_their_index() -> None:
-    parts = [f"unet/diffusion_pytorch_model-0000{n}-of-00002.safetensors" for n in (1, 2)]
-    index = "unet/diffusion_pytorch_model.safetensors.index.json"
-    rest = [path for path in FOLDER if path != "unet/diffusion_pytorch_model.safetensors"]
-    needed = folder_files(files(*rest, *parts, index))
-    assert not isinstance(needed, SkipReason)
-    assert {*parts, index} <= {file.path for file in needed}
-    assert weights_bytes(needed) == 200
+    assert instance_prompts({"cardData": {"instance_prompt": " a photo of\nsks dog "}}) == (
+        "a photo of sks dog",
+    )
+    assert len(instance_prompts({"cardData": {"instance_prompt": ["a", "b", None, ""]}})) == 2
+    assert instance_prompts({"cardData": None}) == ()
 
 
 @pytest.mark.parametrize(
-    ("component", "reason"), [("unet", SkipReason.PICKLE_ONLY), ("vae", SkipReason.NO_WEIGHTS)]
+    "said", [{"tags": ["lora"]}, {"baseModels": {"relation": "adapter"}}, {"library_name": "peft"}]
 )
-def test_a_folder_without_a_component(component: str, reason: SkipReason) -> None:
-    rest = [path for path in FOLDER if not path.startswith(f"{component}/")]
-    (skip,) = found(*rest, "unet/diffusion_pytorch_model.bin")
-    assert isinstance(skip, Skip)
-    assert skip.reason is reason
-
-
-def test_several_adapters_in_one_repository() -> None:
-    one, two = found("style_lora.safetensors", "checkpoint-500/pytorch_lora_weights.safetensors", "README.md")
-    assert isinstance(one, Candidate)
-    assert isinstance(two, Candidate)
-    assert (one.kind, two.kind) == (Kind.LORA, Kind.LORA)
-
-
-def test_only_a_header_can_tell_an_unmarked_file() -> None:
-    (open_question,) = found("weights.safetensors")
-    assert isinstance(open_question, Candidate)
-    assert open_question.kind is None
-    (tagged,) = found("weights.safetensors", tags=["lora"])
-    assert isinstance(tagged, Candidate)
-    assert tagged.kind is Kind.LORA
-    (related,) = found("weights.safetensors", baseModels={"relation": "adapter", "models": []})
-    assert isinstance(related, Candidate)
-    assert related.kind is Kind.LORA
-
-
-def test_a_peft_folder_brings_its_config() -> None:
-    (adapter,) = found("adapter_model.safetensors", "adapter_config.json")
-    assert isinstance(adapter, Candidate)
-    assert [file.path for file in adapter.files] == ["adapter_model.safetensors", "adapter_config.json"]
+def test_adapters_are_told_by_tag_relation_or_library(said: dict[str, Any]) -> None:
+    listing, _ = read(**said)
+    assert Listed.of(listing).facts.adapter
 
 
 @pytest.mark.parametrize(
-    ("paths", "reason"),
+    ("written", "kept"),
     [
-        (("learned_embeds.safetensors",), SkipReason.UNSUPPORTED_KIND),
-        (("unet/diffusion_pytorch_model.safetensors",), SkipReason.NO_WEIGHTS),
-        (("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"), SkipReason.NO_WEIGHTS),
+        ("2026-08-19T12:34:56.000Z", "2026-08-19T12:34:56.000Z"),
+        ("2026-08-19T12:34:56Z", "2026-08-19T12:34:56.000Z"),
+        ("2026-08-19T14:34:56.789+02:00", "2026-08-19T12:34:56.789Z"),
+        ("2026-08-19 12:34:56", "2026-08-19T12:34:56.000Z"),
+        ("yesterday", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        (7, None),
     ],
 )
-def test_files_that_are_no_checkpoints(paths: tuple[str, ...], reason: SkipReason) -> None:
-    (skip,) = found(*paths)
-    assert isinstance(skip, Skip)
-    assert skip.reason is reason
-
-
-def test_limits() -> None:
-    (skip,) = found("weights.safetensors", limit=99)
-    assert isinstance(skip, Skip)
-    assert skip.reason is SkipReason.TOO_LARGE
-    assert "max_file_bytes" in skip.detail
-    many = found(*(f"{n:03}.safetensors" for n in range(60)))
-    assert sum(isinstance(one, Candidate) for one in many) == 50
-    assert isinstance(many[-1], Skip)
+def test_times_are_written_one_way(written: object, kept: str | None) -> None:
+    listing, _ = read(lastModified=written)
+    assert listing.updated_at == kept

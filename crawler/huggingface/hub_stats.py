@@ -78,8 +78,8 @@ class Wanted:
             if unknown or not terms:
                 names = ", ".join(sorted(unknown)) or "it"
                 raise SourceError(
-                    f"crawler.include {query!r}: a dump tells nothing of {names}; use filter, pipeline_tag or "
-                    "author, or leave it out while the dump is read"
+                    f"crawler.include {query!r}: a dump tells nothing of {names}; use filter, pipeline_tag "
+                    "or author, or leave it out while the dump is read"
                 )
             if len(terms) == 1 and terms[0][0] == "filter":
                 self._tags.add(terms[0][1])

@@ -9,6 +9,8 @@ from functools import lru_cache
 from crawler.checkpoint import BaseClaim, Grade, Hub, Kind, Listing, Prompt, PromptOrigin, Skip, SkipReason
 from crawler.evidence import families
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -31,7 +33,7 @@ class Facts:
             "named": self.named,
             "prompts": self.prompts,
         }
-        return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":"))
+        return _to_json({name: value for name, value in said.items() if value})
 
     @classmethod
     def from_json(cls, text: str) -> Facts:
@@ -76,7 +78,8 @@ class Listed:
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
-        return tuple(Prompt(text=text, origin=PromptOrigin.INSTANCE_PROMPT) for text in self.facts.prompts)
+        origin, source = PromptOrigin.INSTANCE_PROMPT, "card instance_prompt"
+        return tuple(Prompt(text=text, origin=origin, source=source) for text in self.facts.prompts)
 
     def skip(
         self,

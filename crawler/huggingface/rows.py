@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from crawler.checkpoint import Hub, Listing, Presence, Skip, SkipReason
 from crawler.evidence import families
-from crawler.evidence.training_metadata import MAX_PROMPTS, clean
+from crawler.evidence.captions import MAX_PROMPTS
+from crawler.evidence.plain_text import clean
 from crawler.huggingface.folder import PICKLES
 from crawler.huggingface.listed import Facts
 from crawler.source import opted_out
@@ -84,11 +86,11 @@ def pipeline_class(row: Mapping[str, Any]) -> str | None:
     config = _table(_table(row.get("config")).get("diffusers"))
     named = config.get("_class_name") or config.get("class_name")
     if isinstance(named, str):
-        return clean(named)[:100] or None
+        return _word(named)
     tags = row.get("tags")
     for tag in tags if isinstance(tags, list) else ():
         if isinstance(tag, str) and tag.startswith("diffusers:"):
-            return clean(tag[len("diffusers:") :])[:100] or None
+            return _word(tag[len("diffusers:") :])
     return None
 
 
@@ -161,9 +163,10 @@ def _uselessness(row: Mapping[str, Any], repo: str, revision: str) -> Skip | Non
         return _skip(repo, revision, SkipReason.UNSUPPORTED_KIND, f"made for {clean(task)[:50]}")
     siblings = row.get("siblings")
     if isinstance(siblings, list):
-        paths = [_table(file).get("rfilename") for file in siblings]
-        if not _any_ends(paths, (_WEIGHTS,)):
-            if _any_ends(paths, PICKLES):
+        named = (file.get("rfilename") for file in siblings if isinstance(file, dict))
+        paths = [name for name in named if isinstance(name, str)]
+        if not any(path.endswith(_WEIGHTS) for path in paths):
+            if any(path.endswith(PICKLES) for path in paths):
                 detail = "only pickles; a pickle can run code and is never loaded"
                 return _skip(repo, revision, SkipReason.PICKLE_ONLY, detail)
             return _skip(repo, revision, SkipReason.NO_WEIGHTS, "no .safetensors file")
@@ -175,21 +178,27 @@ def _uselessness(row: Mapping[str, Any], repo: str, revision: str) -> Skip | Non
 def _foreign(row: Mapping[str, Any], repo: str, revision: str) -> Skip | None:
     """Whether its pipeline's class belongs to a family without a loader."""
     pipeline = pipeline_class(row)
-    if pipeline is None or pipeline in families.AMBIGUOUS_PIPELINES:
+    family = _without_loader(pipeline) if pipeline else None
+    if family is None:
+        return None
+    detail = f"a {pipeline}: {families.without_loader(family)}"
+    return _skip(repo, revision, SkipReason.UNSUPPORTED_FAMILY, detail, family=family)
+
+
+@lru_cache(maxsize=1024)
+def _without_loader(pipeline: str) -> str | None:
+    """The family of a pipeline's class where there is no loader for it."""
+    if pipeline in families.AMBIGUOUS_PIPELINES:
         return None
     family = families.family_of_pipeline(pipeline)
-    if families.scannable(family):
-        return None
-    detail = f"{family or 'no family that is known'}, by its {pipeline}"
-    reason = SkipReason.UNSUPPORTED_FAMILY
-    return _skip(repo, revision, reason, detail, family=family or families.UNKNOWN)
+    return None if families.scannable(family) else family or families.UNKNOWN
 
 
 def _license(row: Mapping[str, Any]) -> str | None:
     """The licence's short name, from the tags, which the hub has checked against its list."""
     for tag in _texts(row.get("tags")):
         if tag.startswith("license:"):
-            return clean(tag[len("license:") :])[:100] or None
+            return _word(tag[len("license:") :])
     return None
 
 
@@ -211,8 +220,10 @@ def _moment(value: Any) -> datetime | None:
         return None
 
 
-def _any_ends(paths: Iterable[Any], ends: tuple[str, ...]) -> bool:
-    return any(isinstance(path, str) and path.endswith(ends) for path in paths)
+@lru_cache(maxsize=4096)
+def _word(text: str) -> str | None:
+    """A name of which there are few, fit to be shown."""
+    return clean(text[:1000], 100) or None
 
 
 def _skip(repo: str, revision: str, reason: SkipReason, detail: str, family: str | None = None) -> Skip:
