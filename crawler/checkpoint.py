@@ -35,6 +35,8 @@ class Kind(StrEnum):
     DORA = "dora"
     LOKR = "lokr"
     LOHA = "loha"
+    DIFFERENCE = "difference"
+    """Whole matrices to add to the base's, as LyCORIS' "full" writes them."""
     TEXTUAL_INVERSION = "textual_inversion"
 
 

@@ -8,16 +8,34 @@ import pytest
 
 from crawler.evidence import families
 from crawler.evidence.family_table import FAMILIES
+from crawler.huggingface.folder import COMPARED, folder_family
+from extraction.families import LOADERS
+
+XL = {"addition_embed_type": "text_time"}
 
 
-def test_only_the_first_two_families_are_scannable() -> None:
-    assert [family.name for family in FAMILIES if families.scannable(family.name)] == ["sd1", "sd2"]
+def test_which_families_are_scannable() -> None:
+    scanned = ["sd1", "sd2", "sdxl", "sd3", "flux", "qwen-image", "z-image"]
+    assert [family.name for family in FAMILIES if families.scannable(family.name)] == scanned
     assert not families.scannable(families.UNKNOWN)
     assert not families.scannable(None)
 
 
+def test_they_are_the_loaders_families() -> None:
+    ours = {name for family in FAMILIES if family.scannable for name in family.pipelines}
+    assert ours | set(families.AMBIGUOUS_PIPELINES) == set(LOADERS)
+    assert {family.name for family in FAMILIES if family.scannable} == set(COMPARED)
+
+
+def test_what_a_skip_says_of_the_others() -> None:
+    assert families.without_loader("wan") == "wan (video): no loader for this family"
+    assert families.without_loader("kolors") == "kolors: no loader for this family"
+    assert families.family_of_label("Sora 2") == "closed video"
+    assert families.family_of_pipeline("FluxFillPipeline") == "inpainting"
+
+
 def test_no_word_belongs_to_two_families() -> None:
-    for column in ("bases", "labels", "pipelines", "kohya", "modelspec", "onetrainer"):
+    for column in ("bases", "labels", "pipelines", "denoisers", "kohya", "modelspec", "onetrainer"):
         words = Counter(word for family in FAMILIES for word in getattr(family, column) or ())
         assert [word for word, count in words.items() if count > 1] == []
 
@@ -61,7 +79,9 @@ def test_the_operators_bases_come_first_and_leave_the_family_alone() -> None:
         ("flux1", "flux"),
         ("flux2", "flux2"),
         ("zimage", "z-image"),
-        ("hunyuan-image-2.1", None),
+        ("hunyuan-image-2.1", "hunyuan-image"),
+        ("wan2.2", "wan"),
+        ("something", None),
         ("", None),
     ],
 )
@@ -75,14 +95,52 @@ def test_modelspec_and_onetrainer() -> None:
     assert families.family_of_modelspec("stable-diffusion-xl-v1-base/lora") == "sdxl"
     assert families.family_of_modelspec("Flux.1-dev/lora") == "flux"
     assert families.family_of_onetrainer("STABLE_DIFFUSION_XL_10_BASE") == "sdxl"
-    assert families.family_of_onetrainer("STABLE_DIFFUSION_15_INPAINTING") is None
+    assert families.family_of_onetrainer("STABLE_DIFFUSION_15_INPAINTING") == "inpainting"
 
 
-def test_the_unet_tells_sd1_from_sd2() -> None:
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"cross_attention_dim": 768}, "sd1"),
+        ({"cross_attention_dim": 64, "in_channels": 8, "out_channels": 8}, "sd1"),
+        ({"cross_attention_dim": 1024, "use_linear_projection": True}, "sd2"),
+        ({"cross_attention_dim": 32, "use_linear_projection": True}, "sd2"),
+        ({"cross_attention_dim": 2048, "addition_embed_type": "text_time"}, "sdxl"),
+        ({"cross_attention_dim": 1280, "addition_embed_type": "text_time"}, "sdxl-refiner"),
+        ({"cross_attention_dim": 2048, "encoder_hid_dim_type": "text_proj"}, "kolors"),
+        ({"cross_attention_dim": 1024, "class_embed_type": "projection"}, "sd2-unclip"),
+        ({"cross_attention_dim": 1024, "class_embed_type": "timestep"}, None),
+        ({"cross_attention_dim": 768, "in_channels": 9, "out_channels": 4}, "inpainting"),
+        ({"cross_attention_dim": 768, "in_channels": 8, "out_channels": 4}, "editing"),
+        ({"_class_name": "FluxTransformer2DModel", "in_channels": 64, "out_channels": None}, "flux"),
+        ({"_class_name": "FluxTransformer2DModel", "in_channels": 384, "out_channels": 64}, "editing"),
+        ({"_class_name": "QwenImageTransformer2DModel", "in_channels": 64, "out_channels": 16}, "qwen-image"),
+        ({"_class_name": "WanTransformer3DModel"}, "wan"),
+        ({"_class_name": "SomethingNew"}, None),
+        ({}, None),
+    ],
+)
+def test_a_config_tells_its_family(config: dict[str, object], family: str | None) -> None:
     assert families.family_of_pipeline("StableDiffusionPipeline") is None
-    assert families.family_of_unet({"cross_attention_dim": 768}) == "sd1"
-    assert families.family_of_unet({"cross_attention_dim": 1024, "use_linear_projection": True}) == "sd2"
-    assert families.family_of_unet({"cross_attention_dim": 64}) == "sd1"
+    assert families.family_of_denoiser(config) == family
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "config", "family"),
+    [
+        ("StableDiffusionPipeline", {"cross_attention_dim": 768}, "sd1"),
+        ("StableDiffusionPipeline", {}, None),
+        (None, {"_class_name": "SD3Transformer2DModel"}, "sd3"),
+        ("StableDiffusionXLPipeline", {}, "sdxl"),
+        ("StableDiffusionXLImg2ImgPipeline", XL | {"cross_attention_dim": 1280}, "sdxl-refiner"),
+        ("FluxPipeline", {"_class_name": "FluxTransformer2DModel"}, "flux"),
+        ("KolorsPipeline", XL | {"cross_attention_dim": 2048}, "kolors"),
+        ("SomethingNewPipeline", {"cross_attention_dim": 768}, None),
+        ("None", {"cross_attention_dim": 768}, None),
+    ],
+)
+def test_a_folders_family(pipeline: str | None, config: dict[str, object], family: str | None) -> None:
+    assert folder_family(pipeline, config) == family
 
 
 @pytest.mark.parametrize(

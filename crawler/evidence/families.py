@@ -10,11 +10,7 @@ from crawler.evidence.family_table import DIGESTS, FAMILIES, FILE_NAMES
 UNKNOWN = "unknown"
 """The family of what the table does not name."""
 
-AMBIGUOUS_PIPELINES = (
-    "StableDiffusionPipeline",
-    "StableDiffusionImg2ImgPipeline",
-    "LatentConsistencyModelPipeline",
-)
+AMBIGUOUS_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 """SD 1.x and 2.x share these class names: only the U-Net's config tells them apart."""
 
 _BY_REPO = {repo.casefold(): family.name for family in FAMILIES for repo in family.bases}

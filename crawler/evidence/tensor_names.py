@@ -3,51 +3,79 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from crawler.checkpoint import Kind
-from crawler.evidence.families import UNKNOWN
+from crawler.evidence import architectures
 from crawler.evidence.headers import TensorInfo
 
 _ADAPTERS = {
-    "oft": re.compile(r"\.oft_\w+(\.\w+)?$"),
+    "oft": re.compile(r"\.b?oft_\w+(\.\w+)?$"),
+    "adalora": re.compile(r"\.lora_E$"),
+    "lora of word vectors": re.compile(r"\.lora_embedding_[AB]"),
+    "ia3 or vera": re.compile(r"\.(ia3_l|vera_lambda)"),
+    "lokr of two cores": re.compile(r"\.lokr_t1$"),
     "lokr": re.compile(r"\.lokr_\w+$"),
     "loha": re.compile(r"\.hada_\w+$"),
     "dora": re.compile(r"\.(dora_scale|lora_magnitude_vector(\.\w+)*)$"),
     "lora": re.compile(
         r"\.lora_(down|up|mid|[AB])(\.\w+)?\.weight$|[._]lora\d?(_linear_layer)?\.(down|up)\.weight$"
     ),
-    "full difference": re.compile(r"\.diff(_b)?$"),
+    "difference": re.compile(r"\.(diff(_b)?|[wb]_norm)$"),
 }
 """Endings of adapters' tensors: kohya's, diffusers' old and new ones, peft's, XLabs', LyCORIS'."""
-_INPUT_SIDE = re.compile(r"(lora_A(\.\w+)?|down)\.weight$")
-_CROSS_ATTENTION_KEY = re.compile(r"attn2[._]to_k(\.|_lora)")
-_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
-"""Width of the text encoder's states, which is the input width of the cross-attention keys."""
-_MARKS = (
-    ("distilled_guidance_layer", "chroma"),
-    ("double_stream_modulation", "flux2"),
-    ("double_blocks", "flux"),
-    ("joint_blocks", "sd3"),
+_ELSE = {
+    "controlnet": re.compile(r"^(control_model|controlnet|control_layers|control_all_x_embedder|zero_convs)"),
+    "ip-adapter": re.compile(r"^(ip_adapter|image_proj)\."),
+    "quantised": re.compile(r"\.(absmax|quant_map|quant_state\.\w+|qweight|qzeros|SCB|comfy_quant)$"),
+}
+"""What no fine-tune that is read has, wherever it occurs."""
+_PARTS = {
+    "vae": re.compile(
+        r"^(first_stage_model|vae|encoder|decoder|(post_)?quant_conv|latents_mean|latents_std)\b"
+    ),
+    "text encoder": re.compile(
+        r"^(text_model|encoder\.block|shared|text_projection|lm_head|model\.layers)\b"
+    ),
+}
+"""Parts of a pipeline that were published alone: all their names begin so."""
+_ENDING = re.compile(
+    r"(\.(lora_\w+|lora|lora_linear_layer|hada_\w+|lokr_\w+|b?oft_\w+|alpha|dora_scale|diff|diff_b|[wb]_norm|"
+    r"weight|bias)(\..*)?|_lora\d?\..*)$"
 )
-"""Parts of names that only one family has, most telling first; the first that occurs decides."""
-_UNET = re.compile(r"((down|up|input|output)_blocks|(mid|middle)_block)[._]")
-_TEXT_ENCODER = re.compile(r"lora_te|text_encoder|text_model|cond_stage_model")
+_PREFIX = re.compile(
+    r"^(base_model\.model\.)?((model\.)?diffusion_model\.|transformer\.|unet\.|net\.)?(base_model\.model\.)?"
+)
+_FLAT_PREFIX = re.compile(r"^(lora_unet_|lora_transformer_|lycoris_)")
+_INPUT_SIDE = re.compile(r"(lora_A(\.\w+)?|down)\.weight$|\.hada_w1_b$|\.diff$")
+_WORDS = re.compile(r"^(bundle_emb\..+\.)?(string_to_param\.\*|emb_params|clip_l|clip_g)$")
+_WORD = re.compile(r"^(<[^<>]+>|[^.]+)$")
+_WORD_WIDTHS = {768: ("sd1",), 1024: ("sd2",), 1280: ("sdxl", "sd3")}
+MOST_WORDS = 64
+"""Of one file; what the scanner reads."""
+_LATENTS = {"img_in": 64}
+"""Width of a transformer's first layer where it is shown nothing but latents: FLUX.1's and its like."""
 
 
 def kind_name(tensors: Mapping[str, object]) -> str:
-    """What the names say: a `Kind`'s value, "oft", "full difference", or "unknown".
+    """What the names say: a `Kind`'s value, or in words what else it is, such as "oft", "inpainting", "vae".
 
     DoRA, LoHa and LoKr count as soon as one layer has them, because a LoRA loader would leave that layer out.
     """
+    for other, pattern in _ELSE.items():
+        if any(map(pattern.search, tensors)):
+            return other
+    layers = _layers(tensors)
+    shown = _also_shown(tensors)
     for adapter, ending in _ADAPTERS.items():
         if any(map(ending.search, tensors)):
-            return adapter
-    if _is_full(tensors):
-        return Kind.FULL.value
+            return shown or adapter
+    if architectures.is_denoiser(layers):
+        return shown or Kind.FULL.value
     if _is_embedding(tensors):
         return Kind.TEXTUAL_INVERSION.value
-    return "unknown"
+    parts = (part for part, begins in _PARTS.items() if tensors and all(map(begins.search, tensors)))
+    return next(parts, "unknown")
 
 
 def kind_of(tensors: Mapping[str, object]) -> Kind | None:
@@ -57,43 +85,73 @@ def kind_of(tensors: Mapping[str, object]) -> Kind | None:
 
 
 def family_of(tensors: Mapping[str, TensorInfo]) -> str | None:
-    """The family that names and shapes prove; None where they do not, "unknown" where they rule out a U-Net.
+    """The family that names and shapes prove; None where they do not, "unknown" where they rule out all."""
+    possible = families_of(tensors)
+    return possible[0] if len(possible) == 1 else None
 
-    A narrow U-Net of the Stable Diffusion shape, or an adapter without cross-attention keys, proves nothing.
+
+def families_of(tensors: Mapping[str, TensorInfo]) -> tuple[str, ...]:
+    """Every family that names and shapes allow, the likeliest first; none where they tell nothing.
+
+    FLUX.1 and Chroma share most layers, and an adapter of those alone may be of either.
     """
-    names = "\n".join(tensors)
-    for mark, family in _MARKS:
-        if mark in names:
-            return family
-    if not all(_UNET.search(name) or _TEXT_ENCODER.search(name) for name in _adapted(tensors)):
-        return UNKNOWN
-    if any(mark in names for mark in ("conditioner.embedders.1.", "lora_te2_", "text_encoder_2.")):
-        return "sdxl"
-    widths = {tensor.shape[1] for name, tensor in tensors.items() if _takes_text(name, tensor)}
-    return _WIDTHS.get(widths.pop()) if len(widths) == 1 else None
+    if _is_embedding(tensors):
+        if any(name.endswith("clip_g") for name in tensors):
+            return "sdxl", "sd3"
+        widths = {tensor.shape[-1] for tensor in tensors.values() if tensor.shape}
+        named = any(name.endswith("clip_l") for name in tensors)
+        return _WORD_WIDTHS.get(widths.pop(), ()) if len(widths) == 1 and not named else ()
+    return architectures.families_of(_layers(tensors))
 
 
-def _adapted(tensors: Mapping[str, object]) -> Iterator[str]:
-    """Names of adapters' tensors in attention and feed-forward layers, which every denoiser has."""
-    layers = re.compile(r"attn|attention|mlp|ff[._]|_proj")
-    return (name for name in tensors if _is_adapter(name) and layers.search(name))
+def _layers(tensors: Mapping[str, object]) -> dict[str, int | None]:
+    """Every layer in one spelling, with the width of its input where a tensor tells."""
+    layers: dict[str, int | None] = {}
+    for name, tensor in tensors.items():
+        layer = layer_of(name)
+        width = _input_width(name, tensor)
+        layers[layer] = width if width is not None else layers.get(layer)
+    return layers
+
+
+def layer_of(name: str) -> str:
+    """A tensor's layer, however a trainer spelt it: "unet.conv_in.lora_A.weight" is "conv_in"."""
+    stem = _ENDING.sub("", name)
+    flat = _FLAT_PREFIX.sub("", stem)
+    return (flat if flat != stem else _PREFIX.sub("", stem)).replace(".", "_")
+
+
+def _input_width(name: str, tensor: object) -> int | None:
+    if not isinstance(tensor, TensorInfo) or len(tensor.shape) < 2:
+        return None
+    whole = name.endswith(".weight") and not _is_adapter(name)
+    return tensor.shape[1] if whole or _INPUT_SIDE.search(name) else None
 
 
 def _is_adapter(name: str) -> bool:
     return any(ending.search(name) for ending in _ADAPTERS.values())
 
 
-def _takes_text(name: str, tensor: TensorInfo) -> bool:
-    """Whether the tensor is the input side of a cross-attention key: of an adapter, or of a whole model."""
-    if not _CROSS_ATTENTION_KEY.search(name) or len(tensor.shape) < 2:
-        return False
-    return not _is_adapter(name) or bool(_INPUT_SIDE.search(name))
-
-
-def _is_full(tensors: Mapping[str, object]) -> bool:
-    """The original layout: a denoiser together with the text encoder or VAE it came with, or alone."""
-    return any(name.startswith("model.diffusion_model.") for name in tensors)
+def _also_shown(tensors: Mapping[str, object]) -> str | None:
+    """What a model is that takes more than latents, by the width of its first layer."""
+    for name, tensor in tensors.items():
+        layer, width = layer_of(name), _input_width(name, tensor)
+        if layer in ("conv_in", "input_blocks_0_0") and width in (9, 5):
+            return "inpainting" if width == 9 else "editing"
+        if layer in _LATENTS and width in (128, 384):
+            return "inpainting" if width == 384 else "editing"
+    return None
 
 
 def _is_embedding(tensors: Mapping[str, object]) -> bool:
-    return len(tensors) <= 4 and not any(name.count(".") > 1 for name in tensors) and bool(tensors)
+    if tensors and all(map(_WORDS.search, tensors)):
+        return True
+    return 0 < len(tensors) <= MOST_WORDS and all(
+        _WORD.search(name) and _is_vectors(tensor) for name, tensor in tensors.items()
+    )
+
+
+def _is_vectors(tensor: object) -> bool:
+    if not isinstance(tensor, TensorInfo):
+        return False
+    return 1 <= len(tensor.shape) <= 2 and tensor.shape[-1] in _WORD_WIDTHS

@@ -15,13 +15,20 @@ from extraction.weights import shorten
 
 LOADERS = {
     "StableDiffusionPipeline": stable_diffusion.load,
+    "StableDiffusionImg2ImgPipeline": stable_diffusion.load,
     "StableDiffusionXLPipeline": sdxl.load,
+    "StableDiffusionXLImg2ImgPipeline": sdxl.load,
     "StableDiffusion3Pipeline": sd3.load,
+    "StableDiffusion3Img2ImgPipeline": sd3.load,
     "FluxPipeline": flux.load,
+    "FluxImg2ImgPipeline": flux.load,
+    "FluxKontextPipeline": flux.load,
     "QwenImagePipeline": qwen_image.load,
+    "QwenImageImg2ImgPipeline": qwen_image.load,
     "ZImagePipeline": z_image.load,
+    "ZImageImg2ImgPipeline": z_image.load,
 }
-"""By `_class_name` in model_index.json."""
+"""By `_class_name` in model_index.json. Image to image has the same parts: it begins with less noise."""
 
 
 def load_pair(base: Path, *, device: torch.device, dtype: torch.dtype) -> Pair:
