@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from crawler.checkpoint import Hub
+from crawler.evidence.observations import KeepLeaks
 
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
@@ -81,6 +82,10 @@ class CrawlerSettings(BaseModel):
         default=True,
         description="Read LoRA headers for their training facts; a hub may count that as a download.",
     )
+    keep_leaks: KeepLeaks = Field(
+        default=KeepLeaks.HASHED,
+        description="Paths, names and addresses found in headers: hashed, plain, or nothing.",
+    )
     max_checkpoints: int | None = Field(
         default=None,
         ge=1,
@@ -93,6 +98,12 @@ class CrawlerSettings(BaseModel):
         default=200 * 2**30,
         ge=0,
         description="Budget of the download store, in bytes; files unused for longest make room.",
+    )
+    part_days: int = Field(
+        default=7,
+        ge=0,
+        le=365,
+        description="Unfinished downloads that no job needs are removed after so many days without a byte.",
     )
     timeout_seconds: float = Field(
         default=30.0, gt=0, le=600, description="Wait for a connection, or for the next bytes of an answer."

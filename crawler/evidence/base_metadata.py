@@ -3,8 +3,8 @@
 Each source says less than it seems to. kohya's `ss_new_sd_model_hash` is the SHA-256 of the file, or that
 of nothing when it could not be read. `ss_sd_model_name` is a file's name, a repository or a path as it was
 typed; Civitai's on-site trainer writes the version's id there ("290640.safetensors"). ai-toolkit says
-"sd_1.5" of every architecture that it has no name for. OneTrainer's base stands in its config only. Merging tools copy
-it all.
+"sd_1.5" of every architecture that it has no name for. OneTrainer's base stands in its config only. Merging
+tools copy it all.
 """
 
 from __future__ import annotations
