@@ -12,7 +12,7 @@ import typer
 
 from crawler.checkpoint import CrawlError
 from extraction.extraction import ExtractionError
-from leaksweep.commands import config, crawl, demo, evidence, extract, refs, stages, status
+from leaksweep.commands import config, crawl, demo, evidence, extract, refs, stages, status, takedown
 from leaksweep.settings import SettingsError
 from leaksweep.summaries import CLEAN, INCOMPLETE
 from reports.finding import ReportError
@@ -54,6 +54,7 @@ def new_app() -> typer.Typer:
     status.register(app)
     evidence.register(app)
     extract.register(app)
+    takedown.register(app)
     demo.register(app)
     return app
 

@@ -36,11 +36,18 @@ def plan(run: Run) -> Summary:
     Raises:
         CrawlError, ScanError: the database cannot be used.
     """
+    from crawler.store.takedowns import Takedowns
     from scanner.scan import write_plan
 
     recipe = run.settings.recipe
     with opened(run) as (catalog, ledger):
-        left_out = write_plan(catalog, ledger, recipe, run.settings.scanner)
+        left_out = write_plan(
+            catalog,
+            ledger,
+            recipe,
+            run.settings.scanner,
+            taken_down=Takedowns(catalog.engine).judge(),
+        )
         states = {str(state): count for state, count in ledger.counts(recipe.id).items()}
     return Summary(
         stage="plan",
@@ -59,7 +66,9 @@ def scan(run: Run, *, retry_skipped: bool = False) -> Summary:
     Raises:
         CrawlError, ExtractionError, ScanError: a store cannot be used, no descriptor, no workers.
     """
-    from crawler.store import open_store
+    from crawler.store.takedowns import Takedowns
+    from crawler.store.upkeep import tidy
+    from leaksweep.downloads import store_of
     from scanner.extraction_store import ExtractionStore
     from scanner.job import Outcome, State
     from scanner.scan import scan as scan_jobs
@@ -70,14 +79,17 @@ def scan(run: Run, *, retry_skipped: bool = False) -> Summary:
         def progress(done: int, total: int, outcome: Outcome | None) -> None:
             show(done, total)
 
+        store = store_of(run, catalog)
+        tidy(store, part_days=settings.crawler.part_days)
         found = scan_jobs(
             catalog,
             ledger,
             ExtractionStore(run.home.extractions),
-            open_store(settings.crawler, run.home.store, environment_tokens()),
+            store,
             settings.scanner,
             settings.recipe,
             progress=progress,
+            taken_down=Takedowns(catalog.engine).judge(),
             retry_skipped=retry_skipped,
         )
         states = ledger.counts(settings.recipe.id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,11 +13,12 @@ from PIL import Image
 from pydantic import ValidationError
 
 from crawler.catalog import Catalog
-from crawler.store import open_store
+from crawler.checkpoint import Hub
 from extraction.extraction import Pixels, Round
+from leaksweep.downloads import store_of
 from leaksweep.lookup import Found
 from leaksweep.run import Run
-from leaksweep.stages import environment_tokens, open_descriptor_of, opened
+from leaksweep.stages import open_descriptor_of, opened
 from reports.hashes import Hasher, canonical, open_hasher
 from reports.store import FindingStore
 from scanner.extraction_store import ExtractionStore
@@ -98,13 +101,12 @@ def verify(run: Run, found: Found) -> Verified:
             f"{row['id']}: described by {row['descriptor_name']}, but there is {describe.name} here; the two "
             "cannot be compared. Set scanner.sscd_path as it was for the scan"
         )
-    with opened(run) as (catalog, ledger):
-        ready = _fetch(run, row, catalog, ledger)
     device = choose_device(run.settings.scanner.device)
     rounds = [Round(first=one["first"], avoided=tuple(one["avoided"])) for one in row["rounds"]]
-    pictures = make_again(
-        ready.base, ready.weights, recipe, row["prompt"], row["seed"], rounds, device=device
-    )
+    with opened(run) as (catalog, ledger), _fetched(run, row, catalog, ledger) as ready:
+        pictures = make_again(
+            ready.base, ready.weights, recipe, row["prompt"], row["seed"], rounds, device=device
+        )
     described = describe(pictures)
     pdq, phash = _distances(run, row["id"], pictures[0], open_hasher())
     here = machine_of(device)
@@ -121,10 +123,18 @@ def verify(run: Run, found: Found) -> Verified:
     )
 
 
-def _fetch(run: Run, row: dict[str, Any], catalog: Catalog, ledger: Ledger) -> Ready:
-    """The very files that were scanned."""
-    store = open_store(run.settings.crawler, run.home.store, environment_tokens())
-    got = Fetcher(store, catalog.bases.get)(_job(row, ledger))
+@contextmanager
+def _fetched(run: Run, row: dict[str, Any], catalog: Catalog, ledger: Ledger) -> Iterator[Ready]:
+    """The very files that were scanned; a scan that runs meanwhile does not remove them to make room."""
+    job, store = _job(row, ledger), store_of(run, catalog)
+    base = catalog.bases.get(job.base_repo)
+    with ExitStack() as stack:
+        stack.enter_context(store.using(job.checkpoint.files, job.checkpoint.hub))
+        stack.enter_context(store.using(base.files if base else (), Hub.HUGGINGFACE))
+        yield _as_scanned(row, Fetcher(store, catalog.bases.get)(job))
+
+
+def _as_scanned(row: dict[str, Any], got: Ready | Outcome) -> Ready:
     if isinstance(got, Outcome):
         raise RemakeError(f"{row['id']}: its files cannot be had: {got.reason}: {got.detail}")
     for what, stored, now in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 from types import MappingProxyType
 
@@ -12,6 +13,9 @@ from scanner.job import Job
 from scanner.prompts import candidates
 from scanner.settings import ScannerSettings
 from scanner.triage import by_value, header_reading, reason_to_set_aside
+
+TakenDown = Callable[[Checkpoint], str | None]
+"""Why a checkpoint is held down here (`crawler.store.takedowns`); None when it is not."""
 
 _ORIGINS = list(PromptOrigin)
 """Best first, as the enumeration is written."""
@@ -55,6 +59,24 @@ def plan(
             continue
         why = reason_to_set_aside([header_reading(job.checkpoint)], settings.triage)
         yield _skip(job.checkpoint, SkipReason.SET_ASIDE_BY_TRIAGE, why) if why else job
+
+
+@dataclass(slots=True)
+class HeldDown:
+    """Parts checkpoints into those that may be planned and those that were taken down here."""
+
+    checkpoints: Iterable[Checkpoint]
+    taken_down: TakenDown
+    skips: list[Skip] = field(default_factory=list)
+    """The latter, as far as `others` has been read."""
+
+    def others(self) -> Iterator[Checkpoint]:
+        """The former."""
+        for checkpoint in self.checkpoints:
+            if why := self.taken_down(checkpoint):
+                self.skips.append(_skip(checkpoint, SkipReason.TAKEN_DOWN, f"taken down here, {why}"))
+            else:
+                yield checkpoint
 
 
 def _job_or_skip(

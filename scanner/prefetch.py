@@ -49,13 +49,21 @@ class Ready:
 class Fetcher:
     """Fetches a job's base model and weights; what cannot be had becomes the job's outcome."""
 
-    def __init__(self, files: Files, bases: Callable[[str], Base | None]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        bases: Callable[[str], Base | None],
+        taken_down: Callable[[Checkpoint], str | None] = lambda checkpoint: None,
+    ) -> None:
         self._files = files
         self._bases = bases
+        self._taken_down = taken_down
         self._lost_bases: dict[str, DownloadError] = {}
 
     def __call__(self, job: Job) -> Ready | Outcome:
         """The job with its files, or its outcome: FAILED for a reason that may pass, else SKIPPED."""
+        if why := self._taken_down(job.checkpoint):
+            return _lost(job, SkipReason.TAKEN_DOWN, f"taken down here, {why}")
         try:
             base = self._base(job.base_repo)
         except DownloadError as error:
@@ -77,7 +85,8 @@ class Fetcher:
                 raise DownloadError(SkipReason.MISSING_BASE, "it is not in the catalog any more; crawl again")
             return self._files.fetch_folder(base.files, Hub.HUGGINGFACE)
         except DownloadError as error:
-            self._lost_bases[repo] = error
+            if error.reason is not SkipReason.BUDGET:  # room may come, and asking for it costs no request
+                self._lost_bases[repo] = error
             raise
 
     def _weights(self, checkpoint: Checkpoint) -> Path:

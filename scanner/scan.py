@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import chain
 from threading import Event, Thread
 
 from crawler.catalog import Catalog
@@ -19,13 +20,16 @@ from scanner.attempt import MakeWorker, Pool
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, LedgerRow, Outcome, State
 from scanner.ledger import Ledger
-from scanner.plan import plan
+from scanner.plan import HeldDown, TakenDown, plan
 from scanner.pool import open_pool
 from scanner.prefetch import Fetcher, Files, Ready, fetched
 from scanner.settings import ScannerSettings
 from scanner.triage import stands
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE = 0.5
+"""Seconds between two looks at whether a job has ended and made room."""
 
 Progress = Callable[[int, int, Outcome | None], None]
 """(jobs that have come to an end, jobs in all, the outcome just written or None at the beginning)."""
@@ -58,6 +62,7 @@ def write_plan(
     settings: ScannerSettings | None = None,
     *,
     bases: Callable[[str], Base | None] | None = None,
+    taken_down: TakenDown = lambda checkpoint: None,
     retry_skipped: bool = False,
 ) -> dict[str, int]:
     """Put the plan for the catalog as it is now into the ledger; return what it left out, by reason.
@@ -65,17 +70,20 @@ def write_plan(
     What was set aside by triage is planned again when the settings of today would not set it aside.
 
     Args:
+        taken_down: why a checkpoint is held down here (`crawler.store.takedowns`); None when it is not.
         retry_skipped: plan again whatever was skipped, such as after an update that reads more kinds.
     """
     settings = settings or ScannerSettings()
 
     def again(row: LedgerRow) -> bool:
         set_aside = row.reason == SkipReason.SET_ASIDE_BY_TRIAGE
-        return retry_skipped or (set_aside and not stands(row.measures, settings.triage))
+        lifted = row.reason == SkipReason.TAKEN_DOWN  # if it is not, the plan leaves it out again
+        return retry_skipped or lifted or (set_aside and not stands(row.measures, settings.triage))
 
     ledger.reopen(recipe.id, again)
+    held = HeldDown(catalog.checkpoints(), taken_down)
     rows = plan(
-        catalog.checkpoints(),
+        held.others(),
         recipe,
         bases or cache(catalog.bases.get),
         ledger.done(recipe.id),
@@ -85,7 +93,7 @@ def write_plan(
     left_out: Counter[str] = Counter()
 
     def counted() -> Iterator[Job | Skip]:
-        for row in rows:
+        for row in chain(rows, held.skips):  # which are known once the plan has read all checkpoints
             if isinstance(row, Skip):
                 left_out[str(row.reason)] += 1
             yield row
@@ -105,6 +113,7 @@ def scan(
     progress: Progress | None = None,
     stop: Event | None = None,
     make_worker: MakeWorker | None = None,
+    taken_down: TakenDown = lambda checkpoint: None,
     retry_skipped: bool = False,
 ) -> ScanSummary:
     """Scan every checkpoint of the catalog that has no outcome yet.
@@ -115,6 +124,7 @@ def scan(
     Args:
         progress: called at the beginning and after each outcome.
         make_worker: what scans; the default is a `Worker` for the recipe's descriptor.
+        taken_down: as for `write_plan`; asked again for each job before its download.
         retry_skipped: try again whatever was skipped.
 
     Raises:
@@ -128,12 +138,20 @@ def scan(
     with extraction_store.writing():
         # The store is ours alone, so whoever leased under our name is dead.
         ledger.reclaim(dead_owner=owner)
-        left_out = write_plan(catalog, ledger, recipe, settings, bases=bases, retry_skipped=retry_skipped)
+        left_out = write_plan(
+            catalog,
+            ledger,
+            recipe,
+            settings,
+            bases=bases,
+            taken_down=taken_down,
+            retry_skipped=retry_skipped,
+        )
         planned = ledger.counts(recipe.id)[State.QUEUED]
         tally = _Tally(ledger, extraction_store, planned, progress)
         if planned:
             make_worker = make_worker or _default_worker(recipe, settings)
-            run = _Run(ledger, Fetcher(store, bases), settings, recipe, owner, tally, stop)
+            run = _Run(ledger, Fetcher(store, bases, taken_down), settings, recipe, owner, tally, stop)
             with open_pool(settings, make_worker, stop) as pool, _leases_kept(ledger, owner):
                 run.to_the_end(pool)
     counts = ledger.counts(recipe.id)
@@ -192,6 +210,7 @@ class _Run:
     tally: _Tally
     stop: Event
     leased: dict[str, Job] = field(default_factory=dict)
+    ended: Event = field(default_factory=Event)
 
     def to_the_end(self, pool: Pool) -> None:
         """Round after round, since a job that failed is queued again, until nothing is queued."""
@@ -201,12 +220,13 @@ class _Run:
                     for outcome in outcomes:
                         self.tally.write(self.leased.pop(outcome.job_id), outcome)
         finally:
+            self.ended.set()
             self.ledger.release(self.owner)
 
     def _ready(self) -> Generator[Ready | None]:
         """Jobs with their files, each counted as an attempt when it is handed over."""
         ahead = self.settings.prefetch * max(1, self.settings.workers)
-        with closing(fetched(self._lease, self.fetch, ahead=ahead)) as items:
+        with closing(fetched(self._lease, self._fetched, ahead=ahead)) as items:
             for item in items:
                 if isinstance(item, Outcome):
                     self.tally.write(self.leased.pop(item.job_id), item)
@@ -214,6 +234,17 @@ class _Run:
                 if item is not None:
                     self.ledger.start(item.job.id)
                 yield item
+
+    def _fetched(self, job: Job) -> Ready | Outcome:
+        """The job with its files. One that lacks room for them waits for the jobs before it to make some."""
+        while True:
+            before = set(self.leased) - {job.id}
+            item = self.fetch(job)
+            if isinstance(item, Ready) or item.reason != SkipReason.BUDGET or not before:
+                return item
+            while before <= set(self.leased):
+                if self.ended.wait(_PATIENCE) or self.stop.is_set():
+                    return item
 
     def _lease(self) -> Job | None:
         for job in self.ledger.lease(self.recipe.id, self.owner):
