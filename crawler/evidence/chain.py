@@ -57,7 +57,7 @@ def chain(
     claims_of: Callable[[str], Sequence[BaseClaim]],
     loadable: Callable[[str], bool] = lambda base: not base.startswith("civitai:"),
 ) -> Chain:
-    """Walk from a repository, or a checkpoint under any name, to the first base. Bounded, whatever is claimed.
+    """Walk from a repository, or a checkpoint under any name, to the first base; bounded.
 
     Args:
         claims_of: what is claimed of a name: `repo` first, then each base that was decided for.

@@ -32,8 +32,8 @@ def unknown_digests(claims: Iterable[BaseClaim]) -> tuple[str, ...]:
 def with_identity(claims: Iterable[BaseClaim], found: Mapping[str, Identity]) -> tuple[BaseClaim, ...]:
     """The claims, those with a digest that was found with the base that it is.
 
-    The grade stays: it is the same statement, and now one knows of whom. The same file may lie in many places;
-    whichever is given stands for all.
+    The grade stays: it is the same statement, and now one knows of whom. The same file may lie in many
+    places; whichever is given stands for all.
     """
     return tuple(_named(claim, found.get(claim.digest or "")) for claim in claims)
 
