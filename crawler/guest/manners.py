@@ -136,12 +136,13 @@ class Manners:
         call.asked = None
         permit = self._permit(call)
         call.trial = permit.trial
+        response = None
         try:
             response = call.attempt(call.request)
-        except BaseException:
-            self._budget.lost(permit)
-            self._traffic.answered(call.bucket, NO_ANSWER)
-            raise
+        finally:
+            if response is None:
+                self._budget.lost(permit)
+                self._traffic.answered(call.bucket, NO_ANSWER)
         self._budget.answered(permit, announced(response.headers))
         self._traffic.answered(call.bucket, response.status_code)
         response = self._accepted(call, response)
