@@ -1,5 +1,5 @@
 """Civitai as a source of checkpoints."""
 
-from crawler.civitai.listing import Civitai
+from crawler.civitai.source import Civitai
 
 __all__ = ["Civitai"]

@@ -15,14 +15,13 @@ from crawler.checkpoint import (
     Hub,
     Kind,
     Layout,
-    Prompt,
-    PromptOrigin,
     RemoteFile,
     Skip,
     SkipReason,
 )
+from crawler.civitai.told import sample_prompts, training, trigger_words
 from crawler.evidence import families
-from crawler.evidence.training_metadata import MAX_PROMPTS, clean
+from crawler.evidence.plain_text import clean
 from crawler.settings import CrawlerSettings
 from crawler.source import opted_out
 
@@ -36,6 +35,12 @@ KINDS = {
 """By model type. LoCon is what the site calls any LyCORIS file: only its header tells which it is."""
 _WEIGHTS = ("Model", "Pruned Model")
 """File types that are weights. "Training Data" is never touched: it is the pictures themselves."""
+_SUFFIX = ".safetensors"
+_MAX_NAME = 255
+"""Characters of a file's name, as on any disk."""
+_HIGHEST = 2**53
+"""Larger numbers are none that a hub counts with, and JSON does not carry them safely."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODES = {"Archived": SkipReason.ARCHIVED, "TakenDown": SkipReason.TAKEN_DOWN}
 
 
@@ -59,7 +64,7 @@ def read_model(model: Any, settings: CrawlerSettings, url: str, now: datetime) -
         url: where downloads are, without a slash at the end.
         now: time of the crawl, for early access.
     """
-    if not isinstance(model, dict) or not _is_id(model.get("id")):
+    if not isinstance(model, dict) or not is_id(model.get("id")):
         yield _skip(_name(model), "", SkipReason.MALFORMED, "the model has no id")
         return
     versions = model.get("modelVersions")
@@ -67,7 +72,7 @@ def read_model(model: Any, settings: CrawlerSettings, url: str, now: datetime) -
         yield _skip(_name(model), "", SkipReason.MALFORMED, "the model has no list of versions")
         return
     for version in versions:
-        if not isinstance(version, dict) or not _is_id(version.get("id")):
+        if not isinstance(version, dict) or not is_id(version.get("id")):
             yield _skip(_name(model), "", SkipReason.MALFORMED, "a version has no id")
         else:
             yield _row(_Version(model, version), settings, url, now)
@@ -91,35 +96,25 @@ def _row(one: _Version, settings: CrawlerSettings, url: str, now: datetime) -> C
     label = str(one.version.get("baseModel", ""))
     base = families.base_of_label(label, settings.base_models)
     family = families.family_of_label(label)
-    claim = BaseClaim(repo=base, family=family, source=f"civitai baseModel {label!r}", grade=Grade.LABEL)
+    claim = BaseClaim(
+        repo=base, family=family, source="civitai baseModel", grade=Grade.LABEL, detail=clean(label)[:100]
+    )
     return Checkpoint(
         hub=Hub.CIVITAI,
         repo=str(one.model["id"]),
         revision=str(one.version["id"]),
         path=file.path,
-        kind=KINDS[one.model["type"]],
+        kind=KINDS[str(one.model["type"])],
         layout=Layout.FILE,
         family=family,
         files=(file,),
         claims=(claim,),
-        prompts=prompts(one.version),
-        title=clean(f"{one.model.get('name', '')} {one.version.get('name', '')}"),
+        prompts=(*trigger_words(one.version), *sample_prompts(one.version)),
+        title=clean(f"{_text(one.model.get('name'))} {_text(one.version.get('name'))}".strip()),
         downloads=_downloads(one),
-        updated_at=one.version.get("publishedAt") or one.version.get("updatedAt"),
+        updated_at=written(one.version.get("publishedAt")),
+        training=training(one.version),
     )
-
-
-def prompts(version: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    """The trigger words: together, as most authors use them, then one by one."""
-    words = version.get("trainedWords")
-    listed = (
-        [clean(word).strip(" ,") for word in words if isinstance(word, str)]
-        if isinstance(words, list)
-        else []
-    )
-    found = list(filter(None, listed))
-    texts = dict.fromkeys([clean(", ".join(found)), *found] if found else [])
-    return tuple(Prompt(text=text, origin=PromptOrigin.TRIGGER_WORDS) for text in texts)[:MAX_PROMPTS]
 
 
 def _refusal(one: _Version, settings: CrawlerSettings, now: datetime) -> Skip | None:
@@ -129,18 +124,15 @@ def _refusal(one: _Version, settings: CrawlerSettings, now: datetime) -> Skip | 
     if opted_out(settings.opt_out, _name(one.model), owner):
         return one.skip(SkipReason.OPTED_OUT, "named in crawler.opt_out")
     mode = one.model.get("mode")
-    if mode in _MODES:
+    if isinstance(mode, str) and mode in _MODES:
         return one.skip(_MODES[mode], f"the hub says {mode}")
     if one.model.get("poi"):
         return one.skip(
             SkipReason.UNREACHABLE, "marked as showing a real person; the hub refuses its download"
         )
-    deadline = _time(one.version.get("earlyAccessDeadline"))
-    early = one.version.get("availability") == "EarlyAccess" or (deadline is not None and deadline > now)
-    if early or one.version.get("paidAccess"):
-        return one.skip(
-            SkipReason.EARLY_ACCESS, f"for paying members{f' until {deadline}' if deadline else ''}"
-        )
+    if is_early(one.version, now):
+        until = _text(one.version.get("earlyAccessDeadline"))[:40]
+        return one.skip(SkipReason.EARLY_ACCESS, f"for paying members{f' until {until}' if until else ''}")
     if "Private" in (one.model.get("availability"), one.version.get("availability")):
         return one.skip(SkipReason.UNREACHABLE, "private")
     return None
@@ -149,14 +141,15 @@ def _refusal(one: _Version, settings: CrawlerSettings, now: datetime) -> Skip | 
 def _unsupported(one: _Version) -> Skip | None:
     """Why the scanner has no loader for the version, or None."""
     name, label = str(one.model.get("type")), str(one.version.get("baseModel", ""))
-    if KINDS.get(name, Kind.TEXTUAL_INVERSION) is Kind.TEXTUAL_INVERSION:
-        return one.skip(SkipReason.UNSUPPORTED_KIND, f"a {name}")
+    if name not in KINDS:
+        return one.skip(SkipReason.UNSUPPORTED_KIND, f"a {name[:100]}")
     family = families.family_of_label(label)
     if not families.scannable(family):
-        return one.skip(SkipReason.UNSUPPORTED_FAMILY, f"{family}: base model label {label!r}", family=family)
+        detail = f"{families.without_loader(family)}; base model label {label[:100]!r}"
+        return one.skip(SkipReason.UNSUPPORTED_FAMILY, detail, family=family)
     special = one.version.get("baseModelType")
     if special not in (None, "Standard"):
-        return one.skip(SkipReason.UNSUPPORTED_KIND, f"an {special} model has other inputs", family=family)
+        return one.skip(SkipReason.UNSUPPORTED_KIND, f"{str(special)[:100]}: has other inputs", family=family)
     return None
 
 
@@ -167,48 +160,80 @@ def _weights(one: _Version) -> Mapping[str, Any] | Skip:
     """
     listed = one.version.get("files")
     files = [file for file in listed if isinstance(file, dict)] if isinstance(listed, list) else []
-    weights = [file for file in files if file.get("type") in _WEIGHTS and _is_id(file.get("id"))]
-    tensors = [file for file in weights if str(file.get("name")).endswith(".safetensors")]
+    weights = [file for file in files if file.get("type") in _WEIGHTS and is_id(file.get("id"))]
+    tensors = [file for file in weights if _text(file.get("name")).casefold().endswith(_SUFFIX)]
     if not weights:
         return one.skip(SkipReason.NO_WEIGHTS, "the hub lists no weights for the version")
     if not tensors:
-        formats = sorted({str(_table(file.get("metadata")).get("format")) for file in weights})
+        formats = sorted({str(_table(file.get("metadata")).get("format"))[:40] for file in weights})[:10]
         pickled = "PickleTensor" in formats or any(
-            str(file.get("name")).endswith((".ckpt", ".pt")) for file in weights
+            _text(file.get("name")).casefold().endswith((".ckpt", ".pt", ".bin")) for file in weights
         )
         reason = SkipReason.PICKLE_ONLY if pickled else SkipReason.UNSUPPORTED_KIND
         return one.skip(reason, f"no .safetensors, only {', '.join(formats)}")
-    chosen = min(tensors, key=lambda file: (not file.get("primary"), file.get("sizeKB") or 0))
+    chosen = min(tensors, key=lambda file: (not file.get("primary"), _bytes(file) or 0, file["id"]))
+    if len(chosen["name"]) > _MAX_NAME:
+        return one.skip(SkipReason.MALFORMED, f"a file name of {len(chosen['name'])} characters")
     if "Danger" in (chosen.get("virusScanResult"), chosen.get("pickleScanResult")):
         return one.skip(SkipReason.UNSAFE_FILE, "the hub's own scan found a danger", path=str(chosen["name"]))
     return chosen
 
 
 def _remote(file: Mapping[str, Any], version: int, url: str) -> RemoteFile:
-    digest = str(_table(file.get("hashes")).get("SHA256", "")).lower()
-    size = file.get("sizeKB")
     return RemoteFile(
         path=str(file["name"]),
         # The address in the answer may name a file by type and format, which the hub itself cannot find.
         url=f"{url}/api/download/models/{version}?fileId={file['id']}",
-        # Kibibytes with a fraction that makes whole bytes; 0 for some files that do exist.
-        size=round(size * 1024) or None if isinstance(size, (int, float)) else None,
-        sha256=digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None,
+        size=_bytes(file),
+        sha256=digest(file),
     )
 
 
-def _downloads(one: _Version) -> int | None:
-    counts = (_table(source.get("stats")).get("downloadCount") for source in (one.version, one.model))
-    return next((count for count in counts if isinstance(count, int)), None)
+def digest(file: Mapping[str, Any]) -> str | None:
+    """The file's SHA-256; None before the hub has scanned it. AutoV1 to AutoV3 are no identities."""
+    found = _text(_table(file.get("hashes")).get("SHA256")).lower()
+    return found if _SHA256.fullmatch(found) else None
 
 
-def _time(value: Any) -> datetime | None:
-    """A moment as the hub writes it, with or without a zone."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+def _bytes(file: Mapping[str, Any]) -> int | None:
+    """Told in kibibytes, with a fraction that makes whole bytes; 0 for some files that do exist."""
+    size = file.get("sizeKB")
+    # Not so for NaN and the infinities, which Python's JSON lets pass.
+    if not isinstance(size, int | float) or not 0 < size < _HIGHEST:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(size * 1024) or None
+
+
+def _downloads(one: _Version) -> int | None:
+    return downloads(one.version) or downloads(one.model)
+
+
+def downloads(row: Mapping[str, Any]) -> int | None:
+    """A model's, or version's, downloads."""
+    count = _table(row.get("stats")).get("downloadCount")
+    return count if type(count) is int and 0 <= count < _HIGHEST else None
+
+
+def is_early(version: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the version is sold, for now or for ever. The day it opens changes nothing else in its row."""
+    deadline = moment(version.get("earlyAccessDeadline"))
+    early = deadline > now if deadline else version.get("availability") == "EarlyAccess"
+    return early or bool(version.get("paidAccess"))
+
+
+def moment(value: Any) -> datetime | None:
+    """A time as the hub writes it, with or without a zone."""
+    try:
+        found = datetime.fromisoformat(value)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def written(value: Any) -> str | None:
+    """A time as it is kept: ISO 8601 in UTC, to the millisecond, so that texts compare as times do."""
+    found = moment(value)
+    return f"{found:%Y-%m-%dT%H:%M:%S}.{found.microsecond // 1000:03}Z" if found else None
 
 
 def _skip(repo: str, revision: str, reason: SkipReason, detail: str, *, path: str = "", **known: Any) -> Skip:
@@ -221,8 +246,13 @@ def _name(model: Any) -> str:
     return str(model.get("id") or "?")[:100] if isinstance(model, dict) else "?"
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def is_id(value: Any) -> bool:
+    """Whether it can be a model's, version's or file's id."""
+    return type(value) is int and 0 < value < _HIGHEST
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -1,0 +1,107 @@
+"""A listing read page by page, whatever the hub does on the way: loops, forgotten cursors, broken models."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crawler.civitai.api import AnswerError, Api, Query
+from crawler.civitai.cursors import Order, past, sentinel
+
+_REMEMBERED = 1000
+"""Cursors that are compared with the next one: a loop is noticed when it closes, unless it is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One page of a listing."""
+
+    models: list[Any]
+    following: str | None
+    """The hub's next cursor; None at the end."""
+    broken: tuple[int, ...] = ()
+    """A model before these on which the hub breaks, and that was stepped over, where it has a name."""
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+def walk(
+    api: Api, query: Query, order: Order, cursor: str | None, limit: int, now: Callable[[], datetime]
+) -> Iterator[Step]:
+    """Yield the pages after `cursor`, short and empty ones included: only a missing cursor is the end.
+
+    - A cursor that was there before ends the listing ("stuck"): one time fills a page, or the hub loops.
+    - A stored cursor that the hub no longer takes, as after an update of its own, restarts the listing once
+      ("restarted").
+    - A page that answers 500 is asked for by halves, until the one model that breaks it stands first. That
+      one is stepped over ("stepped_over").
+
+    Args:
+        limit: models to a page.
+
+    Raises:
+        SourceError: the hub does not answer, or not as documented.
+    """
+    stored = cursor
+    recent = deque([cursor], maxlen=_REMEMBERED)
+    size = limit
+    notes: dict[str, int] = {}
+    while True:
+        try:
+            step = _ask(api, query, cursor, size)
+        except AnswerError as error:
+            if error.status == 400 and cursor is not None and cursor == stored:
+                cursor = stored = None
+                recent = deque([None], maxlen=_REMEMBERED)
+                notes = {"restarted": 1}
+                continue
+            if error.status != 500:
+                raise
+            if size > 1:
+                size //= 2
+                continue
+            step = _over(api, query, order, cursor, now(), error)
+        size = min(limit, 2 * size)
+        stuck = step.following is not None and step.following in recent
+        cursor = None if stuck else step.following
+        marks = {**notes, **step.notes, **({"stuck": 1} if stuck else {})}
+        yield Step(models=step.models, following=cursor, broken=step.broken, notes=marks)
+        if cursor is None:
+            return
+        recent.append(cursor)
+        notes = {}
+
+
+def _ask(api: Api, query: Query, cursor: str | None, size: int) -> Step:
+    place = [("cursor", cursor)] if cursor else []
+    models, following = api.models([*query, *place, ("limit", str(size))])
+    return Step(models=models, following=following)
+
+
+def _over(
+    api: Api, query: Query, order: Order, cursor: str | None, now: datetime, reason: AnswerError
+) -> Step:
+    """The page behind the one model that the hub breaks on, with that model where it can be had by itself.
+
+    Raises:
+        AnswerError: the hub breaks on whatever is asked: it is the hub, not a model.
+    """
+    attempt = 0
+    while (behind := past(cursor, order, attempt, now)) is not None:
+        try:
+            step = _ask(api, query, behind, 1)
+        except AnswerError as error:
+            if error.status != 500:
+                raise
+            attempt += 1
+        else:
+            # In "Newest" the cursor names the model before this page, which is not the broken one.
+            named = sentinel(cursor) if cursor and order is not Order.NEWEST else None
+            found, broken = api.by_ids([named]) if named else ([], [])
+            models = [*found, *step.models]
+            return Step(
+                models=models, following=step.following, broken=tuple(broken), notes={"stepped_over": 1}
+            )
+    raise reason
