@@ -12,6 +12,11 @@ from crawler.evidence.facts import Prompt, PromptOrigin, Training
 from crawler.evidence.plain_text import MAX_TEXT, prompt_text, shorter_side, whole
 from crawler.evidence.training_metadata import Fact, with_sources
 
+FIELDS = (
+    "instance_prompt", "trigger_words", "trigger_word", "trigger", "trigger_phrase", "widget",
+    "max_train_steps", "training_steps", "num_images", "num_training_images", "resolution",
+)  # fmt: skip
+"""The fields of a card's metadata that are read here: all that a crawl has to keep of one."""
 _TRAINED_ON = re.compile(r"weights were trained on (?!the\b)(.{2,300}?) using \[?DreamBooth")
 """The sentence of diffusers' DreamBooth scripts, which holds the training prompt."""
 _TRIGGERS = (
