@@ -42,12 +42,11 @@ def header_facts(
     header: Header, base_models: Mapping[str, str], observe: Observe | None = None
 ) -> HeaderFacts:
     """Gather what a header tells; `base_models` are the operator's own bases by digest."""
-    family = tensor_names.family_of(header.tensors)
     return HeaderFacts(
         kind=tensor_names.kind_of(header.tensors),
         kind_name=tensor_names.kind_name(header.tensors),
-        family=family,
-        claims=best_first((*_proof(family), *base_metadata.base_claims(header.metadata, base_models))),
+        family=tensor_names.family_of(header.tensors),
+        claims=best_first((*_proof(header), *base_metadata.base_claims(header.metadata, base_models))),
         prompts=captions.prompts(header.metadata),
         training=training_metadata.training(header.metadata),
         base_digest=base_metadata.base_digest(header.metadata),
@@ -56,10 +55,13 @@ def header_facts(
     )
 
 
-def _proof(family: str | None) -> tuple[BaseClaim, ...]:
-    if family in (None, UNKNOWN):
-        return ()
-    return (BaseClaim(repo=None, family=family, source="names and shapes", grade=Grade.TENSORS),)
+def _proof(header: Header) -> list[BaseClaim]:
+    """One claim for each family that names and shapes leave possible."""
+    return [
+        BaseClaim(repo=None, family=family, source="names and shapes", grade=Grade.TENSORS)
+        for family in tensor_names.families_of(header.tensors)
+        if family != UNKNOWN
+    ]
 
 
 def cached_header(file: RemoteFile, read: RangeReader, cache: HeaderCache) -> Header:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from crawler.evidence.claims import BaseClaim, Grade
@@ -52,13 +52,12 @@ class Decision:
 def resolve(claims: Iterable[BaseClaim]) -> Decision:
     """Pick the base. The order of the claims does not matter.
 
-    The tensors decide the family, and what contradicts them is not taken, whatever its grade. Among the rest
-    the best grade wins; of equals the base that more claims name, then one whose family is known, then the
-    first by name.
+    The tensors decide the family, or among which families it is, and what contradicts them is not taken,
+    whatever its grade. Among the rest the best grade wins; of equals the base that more claims name, then one
+    whose family is known, then the first by name.
     """
     ordered = sorted(set(claims), key=_fixed_order)
-    proved = {claim.family for claim in ordered if claim.grade is Grade.TENSORS and claim.known_family}
-    proof = proved.pop() if len(proved) == 1 else None
+    proof = {claim.known_family for claim in ordered if claim.grade is Grade.TENSORS and claim.known_family}
     votes: dict[str, int] = {}
     for claim in ordered:
         if claim.base:
@@ -73,8 +72,8 @@ def resolve(claims: Iterable[BaseClaim]) -> Decision:
     nearest = max((claim for claim in fitting if claim.base or claim.digest), key=merit, default=None)
     if chosen and nearest and chosen.grade == nearest.grade:
         nearest = chosen
-    teller = _family_claim(fitting, chosen, proof)
-    family = teller.family if teller else None
+    teller = _family_claim(fitting, chosen)
+    family = teller.known_family if teller else None
     return Decision(
         claim=chosen,
         family=family,
@@ -89,24 +88,32 @@ def best_first(claims: Iterable[BaseClaim]) -> tuple[BaseClaim, ...]:
     return tuple(sorted(dict.fromkeys(claims), key=lambda claim: -claim.grade))
 
 
-def _family_claim(
-    claims: Sequence[BaseClaim], chosen: BaseClaim | None, proof: str | None
-) -> BaseClaim | None:
-    """Who tells the family: the tensors, else the chosen claim, else the best of those that know."""
-    if proof:
-        return next(claim for claim in claims if claim.grade is Grade.TENSORS and claim.family == proof)
+def _family_claim(claims: Sequence[BaseClaim], chosen: BaseClaim | None) -> BaseClaim | None:
+    """Who tells the family: the tensors if they leave one, else the chosen claim, else the best that knows.
+
+    Where the tensors leave several and nobody else says which, none is invented.
+    """
+    knowing = [claim for claim in claims if claim.known_family]
+    proof = [claim for claim in knowing if claim.grade is Grade.TENSORS]
+    if len({claim.family for claim in proof}) == 1:
+        return proof[0]
     if chosen and chosen.known_family:
         return chosen
-    return max((claim for claim in claims if claim.known_family), key=lambda claim: claim.grade, default=None)
+    others = (claim for claim in knowing if claim.grade is not Grade.TENSORS)
+    return max(others, key=lambda claim: claim.grade, default=None)
 
 
 def _conflicts(
-    claims: Iterable[BaseClaim], chosen: BaseClaim | None, family: str | None, proof: str | None
-) -> Iterable[Conflict]:
+    claims: Iterable[BaseClaim], chosen: BaseClaim | None, family: str | None, proof: Collection[str]
+) -> Iterator[Conflict]:
     for claim in claims:
-        if _contradicts(claim, family):
-            against = f"the tensors prove {proof}" if proof else f"{family} is better attested"
-            yield Conflict(claim=claim, why=f"it says {claim.family}; {against}")
+        if claim.grade is Grade.TENSORS:
+            continue
+        if _contradicts(claim, proof):
+            why = f"it says {claim.family}; the tensors prove {' or '.join(sorted(proof))}"
+            yield Conflict(claim=claim, why=why)
+        elif family and _contradicts(claim, {family}):
+            yield Conflict(claim=claim, why=f"it says {claim.family}; {family} is better attested")
         elif claim.repo and chosen and chosen.repo and _same(claim.repo) != _same(chosen.repo):
             standing = "of the same grade" if claim.grade is chosen.grade else "of a better grade"
             yield Conflict(
@@ -114,8 +121,8 @@ def _conflicts(
             )
 
 
-def _contradicts(claim: BaseClaim, family: str | None) -> bool:
-    return bool(family and claim.known_family and claim.known_family != family)
+def _contradicts(claim: BaseClaim, families: Collection[str]) -> bool:
+    return bool(families and claim.known_family and claim.known_family not in families)
 
 
 def _same(name: str) -> str:
