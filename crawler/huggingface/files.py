@@ -92,20 +92,31 @@ class Files:
         Raises:
             HubError: see `refusal`.
         """
-        if file is None or not file.url or (file.size or 0) > MAX_TEXT:
+        try:
+            content = json.loads(self._small(file))
+        except (ValueError, RecursionError):
             return {}
+        return content if isinstance(content, dict) else {}
+
+    def text(self, file: RemoteFile | None) -> str:
+        """A small text; empty when the file is missing or over `MAX_TEXT`.
+
+        Raises:
+            HubError: see `refusal`.
+        """
+        return self._small(file).decode("utf-8", "replace")
+
+    def _small(self, file: RemoteFile | None) -> bytes:
+        if file is None or not file.url or (file.size or 0) > MAX_TEXT:
+            return b""
         # A file's address names its commit.
         name = f"file {file.url.removeprefix(self._api.endpoint)}"
         data = self._answers.answer(name)
         if data is None:
-            data = self.get(file.url).content
-            if len(data) <= MAX_TEXT:
-                self._answers.put_answer(name, data)
-        try:
-            content = json.loads(data)
-        except (ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
+            answer: bytes = self.get(file.url).content
+            data = answer if len(answer) <= MAX_TEXT else b""
+            self._answers.put_answer(name, data)
+        return data
 
     def _entries(self, repo: str, revision: str) -> list[tuple[str, int | None, str | None]]:
         listed = self._api.list_repo_tree(repo, revision=revision, recursive=True)

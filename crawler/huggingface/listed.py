@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
-from crawler.checkpoint import BaseClaim, Grade, Hub, Kind, Listing, Prompt, PromptOrigin, Skip, SkipReason
+from crawler.checkpoint import (
+    BaseClaim,
+    Grade,
+    Hub,
+    Kind,
+    Listing,
+    Skip,
+    SkipReason,
+)
 from crawler.evidence import families
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -22,28 +32,23 @@ class Facts:
     """Class name of the diffusers pipeline."""
     named: tuple[tuple[str, str], ...] = ()
     """Bases as they were written down, each with who said so, the most trustworthy first."""
-    prompts: tuple[str, ...] = ()
-    """The card's instance prompts."""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """The card's fields that tell of prompts and training, cut short."""
 
     def to_json(self) -> str:
         """What differs from nothing known, for `from_json`."""
-        said = {
-            "adapter": self.adapter,
-            "pipeline": self.pipeline,
-            "named": self.named,
-            "prompts": self.prompts,
-        }
+        said = {"adapter": self.adapter, "pipeline": self.pipeline, "named": self.named, "card": self.card}
         return _to_json({name: value for name, value in said.items() if value})
 
     @classmethod
     def from_json(cls, text: str) -> Facts:
-        """Read what `to_json` wrote, by this version or an older one."""
+        """Read what `to_json` wrote."""
         said = json.loads(text or "{}")
         return cls(
-            adapter=bool(said.get("adapter")),
+            adapter=said.get("adapter", False),
             pipeline=said.get("pipeline"),
             named=tuple((name, source) for name, source in said.get("named", ())),
-            prompts=tuple(said.get("prompts", ())),
+            card=said.get("card", {}),
         )
 
 
@@ -75,11 +80,6 @@ class Listed:
             if claim := declared(name, source):
                 claims.setdefault((claim.repo or "").casefold(), claim)
         return tuple(claims.values())
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        origin, source = PromptOrigin.INSTANCE_PROMPT, "card instance_prompt"
-        return tuple(Prompt(text=text, origin=origin, source=source) for text in self.facts.prompts)
 
     def skip(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from crawler.checkpoint import Base, Checkpoint, Hub, Listing, Page, Probe, Skip
+from crawler.evidence.header_facts import Observe
 from crawler.guest.client import tool_version
 from crawler.huggingface.bases import Bases
 from crawler.huggingface.files import Files
@@ -30,16 +31,24 @@ class HuggingFace:
     Args:
         api: client with the endpoint and the token; the library's session carries all requests.
         answers: remembers file lists, configs and headers between crawls.
+        observe: finds what headers give away of people; None: nothing of that is kept.
     """
 
     hub = Hub.HUGGINGFACE
 
-    def __init__(self, api: HfApi, settings: CrawlerSettings, answers: AnswerCache | None = None) -> None:
+    def __init__(
+        self,
+        api: HfApi,
+        settings: CrawlerSettings,
+        answers: AnswerCache | None = None,
+        observe: Observe | None = None,
+    ) -> None:
         self._url = f"{api.endpoint}/api/models"
         self._settings = settings
         self._files = Files(api, answers or NoCache())
         self._bases = Bases(api, self._files)
-        self._repositories = Repositories(settings, answers or NoCache(), self._files, self._bases)
+        headers = answers or NoCache()
+        self._repositories = Repositories(settings, headers, self._files, self._bases, observe)
         self._prober = Prober(self._files, self._url, settings.opt_out)
 
     @property
@@ -71,7 +80,7 @@ class HuggingFace:
 
 def hub_rules(settings: CrawlerSettings) -> str:
     """16 hex digits over the version and the settings that decide what becomes of a listing."""
-    names = {"opt_out", "max_file_bytes", "base_models", "read_headers"}
+    names = {"opt_out", "max_file_bytes", "base_models", "read_headers", "keep_leaks"}
     decide = settings.model_dump(mode="json", include=names)
     text = json.dumps([tool_version(), decide], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -15,7 +15,9 @@ from typing import Any
 from crawler.checkpoint import Hub, Listing, Presence, Skip, SkipReason
 from crawler.evidence import families
 from crawler.evidence.captions import MAX_PROMPTS
+from crawler.evidence.cards import FIELDS
 from crawler.evidence.plain_text import clean
+from crawler.evidence.wishes import wishes
 from crawler.huggingface.folder import PICKLES
 from crawler.huggingface.listed import Facts
 from crawler.source import opted_out
@@ -27,6 +29,8 @@ EXPAND = (
 """Fields of a listing. Without `expand` the hub leaves out `gated`, and a gated repository looks open."""
 BARE = ("createdAt", "disabled", "gated", "lastModified", "private", "sha")
 """Fields for a row that the hub fails to give with all of them."""
+MAX_FIELD = 600
+"""Characters that are kept of a card's field; prompts are cut to fewer."""
 MAX_NAMED = 20
 """Statements about bases that are kept of one row; a card can hold thousands."""
 _TASKS = (None, "text-to-image", "image-to-image")
@@ -113,18 +117,26 @@ def named_bases(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(named.items())
 
 
-def instance_prompts(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The card's instance_prompt, which training scripts fill in."""
-    texts = _texts(_table(row.get("cardData")).get("instance_prompt"))
-    return tuple(filter(None, map(clean, texts[:MAX_PROMPTS])))
-
-
 def _facts(row: Mapping[str, Any]) -> Facts:
     relation = _table(row.get("baseModels")).get("relation")
     adapter = relation == "adapter" or "lora" in row["tags"] or row.get("library_name") == "peft"
-    return Facts(
-        adapter=adapter, pipeline=pipeline_class(row), named=named_bases(row), prompts=instance_prompts(row)
-    )
+    told = _table(row.get("cardData"))
+    card = {name: cut for name in FIELDS if name in told and (cut := _cut(told[name])) is not None}
+    return Facts(adapter=adapter, pipeline=pipeline_class(row), named=named_bases(row), card=card)
+
+
+def _cut(value: Any, *, depth: int = 0) -> Any:
+    """A card's field, bounded: texts, numbers, and what widgets hold; None for anything else."""
+    if isinstance(value, str):
+        return value[:MAX_FIELD]
+    if isinstance(value, int):
+        return value if -(2**53) < value < 2**53 else None
+    if isinstance(value, list) and depth < 2:
+        cuts = (_cut(item, depth=depth + 1) for item in value[:MAX_PROMPTS])
+        return [cut for cut in cuts if cut is not None] or None
+    if isinstance(value, dict) and depth and isinstance(text := value.get("text"), str):
+        return {"text": text[:MAX_FIELD]}
+    return None
 
 
 def _presence(row: Mapping[str, Any]) -> Presence:
@@ -153,7 +165,30 @@ def _refusal(
         return _skip(repo, revision, SkipReason.UNREACHABLE, detail)
     if not isinstance(row.get("tags"), list):
         return _skip(repo, revision, SkipReason.MALFORMED, "the hub gives this repository's row without tags")
+    if wish := _wish(row):
+        return _skip(repo, revision, SkipReason.OPTED_OUT, wish)
     return None
+
+
+def _wish(row: Mapping[str, Any]) -> str | None:
+    """The author's wish not to be processed. Almost no row has one: the words are looked at once each."""
+    card = _table(row.get("cardData"))
+    for word in (*row["tags"], *_texts(card.get("tags"))):
+        if isinstance(word, str) and _is_wish(word[:100]):
+            return wishes(card, row["tags"], {})
+    if any(_is_wish_field(name[:100]) for name in card):
+        return wishes(card, (), {})
+    return None
+
+
+@lru_cache(maxsize=16_384)
+def _is_wish(tag: str) -> bool:
+    return wishes({}, (tag,), {}) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_wish_field(name: str) -> bool:
+    return wishes({name: ["none", "true"]}, (), {}) is not None
 
 
 def _uselessness(row: Mapping[str, Any], repo: str, revision: str) -> Skip | None:
