@@ -10,9 +10,21 @@ from contextlib import contextmanager
 
 import typer
 
+from crawler.catalog.selection import SelectionError
 from crawler.checkpoint import CrawlError
 from extraction.extraction import ExtractionError
-from leaksweep.commands import config, crawl, demo, evidence, extract, refs, stages, status, takedown
+from leaksweep.commands import (
+    config,
+    crawl,
+    demo,
+    evidence,
+    extract,
+    refs,
+    selection,
+    stages,
+    status,
+    takedown,
+)
 from leaksweep.settings import SettingsError
 from leaksweep.summaries import CLEAN, INCOMPLETE
 from reports.finding import ReportError
@@ -49,6 +61,7 @@ def new_app() -> typer.Typer:
     )
     stages.register(app)
     crawl.register(app)
+    selection.register(app)
     app.add_typer(refs.app)
     app.add_typer(config.app)
     status.register(app)
@@ -68,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A group without a command has shown its help by now, and has nothing to add.
         message = error.format_message()
         return _fail(f"{message}\nTry: leaksweep --help", USAGE) if message else USAGE
-    except SettingsError as error:
+    except (SettingsError, SelectionError) as error:
         return _fail(str(error), USAGE)
     except (CrawlError, ExtractionError, ScanError, ReportError) as error:
         return _fail(str(error), INCOMPLETE)

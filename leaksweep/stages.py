@@ -31,11 +31,12 @@ TOKENS = {Hub.HUGGINGFACE: "HF_TOKEN", Hub.CIVITAI: "CIVITAI_TOKEN"}
 
 
 def plan(run: Run) -> Summary:
-    """Put the jobs of the recipe in force into the ledger.
+    """Put the jobs of the recipe and the selection in force into the ledger.
 
     Raises:
-        CrawlError, ScanError: the database cannot be used.
+        CrawlError, ScanError: the database cannot be used, or the selection names what is not known.
     """
+    from crawler.catalog.samples import absent
     from crawler.store.takedowns import Takedowns
     from scanner.scan import write_plan
 
@@ -49,11 +50,24 @@ def plan(run: Run) -> Summary:
             taken_down=Takedowns(catalog.engine).judge(),
         )
         states = {str(state): count for state, count in ledger.counts(recipe.id).items()}
+        selection = run.settings.scanner.selection
+        gone = absent(catalog.engine, selection.sample) if selection.sample else 0
+    lines = [f"recipe {recipe.id}: jobs {counted(states)}", f"left out: {counted(left_out)}"]
+    if given := selection.given():
+        lines.insert(0, f"selected by {', '.join(f'{name} {value}' for name, value in given.items())}")
+    if gone:
+        lines.append(f"of sample {selection.sample}, {gone} members are shown by no hub any more")
     return Summary(
         stage="plan",
         exit_code=CLEAN if any(states.values()) else NOTHING_SCANNABLE,
-        content={"recipe_id": recipe.id, "jobs": states, "left_out": left_out},
-        lines=(f"recipe {recipe.id}: jobs {counted(states)}", f"left out: {counted(left_out)}"),
+        content={
+            "recipe_id": recipe.id,
+            "jobs": states,
+            "left_out": left_out,
+            "selection": given,
+            "sample_members_gone": gone,
+        },
+        lines=tuple(lines),
     )
 
 

@@ -28,6 +28,7 @@ def plan(
     done: Container[str],
     *,
     missing: Mapping[str, Skip] = MappingProxyType({}),
+    selected: Container[str] | None = None,
     settings: ScannerSettings | None = None,
 ) -> Iterator[Job | Skip]:
     """Yield one Job or Skip for each checkpoint, but nothing for a job whose id is in `done`.
@@ -38,9 +39,13 @@ def plan(
     once: where they were scanned before, else where base and prompt are best known; the other places
     are skips of their own kind. Reads all of `checkpoints` before the first yield.
 
+    What is not selected decides still where weights are scanned and what is a base model, so that a
+    selection leaves jobs out and never changes one.
+
     Args:
         bases: the base model's folder for a repository's name, None where the crawl did not find it.
         missing: why the crawl did not, by the repository's name.
+        selected: contents (`content_of`) that jobs and skips are wanted for; None is all.
         settings: how many prompts a job has, and its triage; None is the default.
     """
     settings = settings or ScannerSettings()
@@ -50,7 +55,7 @@ def plan(
         (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed, missing, settings.prompts))
         for _, checkpoint in sorted(everything.items())
     ]
-    jobs, skips = _one_place_for_each_content(rows, done)
+    jobs, skips = _one_place_for_each_content(rows, done, selected)
     yield from skips
     jobs = sorted(jobs, key=lambda job: (job.base_repo, job.checkpoint.id))
     # Ordered before what is done is left out, so that a plan made again goes on where it was.
@@ -67,16 +72,24 @@ class HeldDown:
 
     checkpoints: Iterable[Checkpoint]
     taken_down: TakenDown
+    selected: Container[str] | None = None
+    """As for `plan`."""
     skips: list[Skip] = field(default_factory=list)
-    """The latter, as far as `others` has been read."""
+    """The latter, as far as `others` has been read and they are selected."""
 
     def others(self) -> Iterator[Checkpoint]:
         """The former."""
         for checkpoint in self.checkpoints:
             if why := self.taken_down(checkpoint):
-                self.skips.append(_skip(checkpoint, SkipReason.TAKEN_DOWN, f"taken down here, {why}"))
+                if self.selected is None or content_of(checkpoint) in self.selected:
+                    self.skips.append(_skip(checkpoint, SkipReason.TAKEN_DOWN, f"taken down here, {why}"))
             else:
                 yield checkpoint
+
+
+def content_of(checkpoint: Checkpoint) -> str:
+    """What is the same wherever the same weights lie, as `crawler.catalog.selection.Place.content`."""
+    return checkpoint.sha256 or checkpoint.id
 
 
 def _job_or_skip(
@@ -119,14 +132,16 @@ def _is_base_model(checkpoint: Checkpoint, claim: BaseClaim | None, claimed: Con
 
 
 def _one_place_for_each_content(
-    rows: Iterable[tuple[Checkpoint, Job | Skip]], done: Container[str]
+    rows: Iterable[tuple[Checkpoint, Job | Skip]], done: Container[str], selected: Container[str] | None
 ) -> tuple[list[Job], list[Skip]]:
     def content(row: tuple[Checkpoint, Job | Skip]) -> str:
-        return row[0].sha256 or row[0].id
+        return content_of(row[0])
 
     jobs: list[Job] = []
     skips: list[Skip] = []
-    for _, places in groupby(sorted(rows, key=content), key=content):
+    for one, places in groupby(sorted(rows, key=content), key=content):
+        if selected is not None and one not in selected:
+            continue
         rest = list(places)
         candidates = [row for _, row in rest if isinstance(row, Job)]
         if not candidates:

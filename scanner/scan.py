@@ -14,6 +14,7 @@ from itertools import chain
 from threading import Event, Thread
 
 from crawler.catalog import Catalog
+from crawler.catalog.selection import selected_contents
 from crawler.checkpoint import Base, Skip, SkipReason
 from extraction.recipe import Recipe
 from scanner.attempt import MakeWorker, Pool
@@ -67,13 +68,18 @@ def write_plan(
 ) -> dict[str, int]:
     """Put the plan for the catalog as it is now into the ledger; return what it left out, by reason.
 
+    Jobs that wait and that the settings do not select are dropped; a plan that selects them brings them back.
     What was set aside by triage is planned again when the settings of today would not set it aside.
 
     Args:
         taken_down: why a checkpoint is held down here (`crawler.store.takedowns`); None when it is not.
         retry_skipped: plan again whatever was skipped, such as after an update that reads more kinds.
+
+    Raises:
+        SelectionError: the settings select by a family or a sample that is not known.
     """
     settings = settings or ScannerSettings()
+    selected = selected_contents(catalog.engine, settings.selection)
 
     def again(row: LedgerRow) -> bool:
         set_aside = row.reason == SkipReason.SET_ASIDE_BY_TRIAGE
@@ -81,13 +87,14 @@ def write_plan(
         return retry_skipped or lifted or (set_aside and not stands(row.measures, settings.triage))
 
     ledger.reopen(recipe.id, again)
-    held = HeldDown(catalog.checkpoints(), taken_down)
+    held = HeldDown(catalog.checkpoints(), taken_down, selected)
     rows = plan(
         held.others(),
         recipe,
         bases or cache(catalog.bases.get),
         ledger.done(recipe.id),
         missing=catalog.bases.missing(),
+        selected=selected,
         settings=settings,
     )
     left_out: Counter[str] = Counter()
@@ -218,7 +225,7 @@ class _Run:
             while not self.stop.is_set() and self.ledger.counts(self.recipe.id)[State.QUEUED]:
                 with closing(self._ready()) as ready, closing(pool.run(ready)) as outcomes:
                     for outcome in outcomes:
-                        self.tally.write(self.leased.pop(outcome.job_id), outcome)
+                        self._write(outcome)
         finally:
             self.ended.set()
             self.ledger.release(self.owner)
@@ -229,7 +236,7 @@ class _Run:
         with closing(fetched(self._lease, self._fetched, ahead=ahead)) as items:
             for item in items:
                 if isinstance(item, Outcome):
-                    self.tally.write(self.leased.pop(item.job_id), item)
+                    self._write(item)
                     continue
                 if item is not None:
                     self.ledger.start(item.job.id)
@@ -245,6 +252,11 @@ class _Run:
             while before <= set(self.leased):
                 if self.ended.wait(_PATIENCE) or self.stop.is_set():
                     return item
+
+    def _write(self, outcome: Outcome) -> None:
+        self.tally.write(self.leased[outcome.job_id], outcome)
+        # Only now, when the ledger knows that its files are not needed any more.
+        del self.leased[outcome.job_id]
 
     def _lease(self) -> Job | None:
         for job in self.ledger.lease(self.recipe.id, self.owner):

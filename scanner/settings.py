@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from crawler.catalog.selection import Selection
 from extraction.triage.reading import Rung
 
 
@@ -45,7 +46,7 @@ class TriageSettings(BaseModel):
 
 
 class ScannerSettings(BaseModel):
-    """How the scan uses its machines. Only `prompts` and `triage` have a say in what it finds."""
+    """How the scan uses its machines. `prompts`, `triage` and `selection` alone decide what it finds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -77,6 +78,7 @@ class ScannerSettings(BaseModel):
     sscd_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     """The digest that `sscd_path` must have; required with it, because TorchScript is code."""
     triage: TriageSettings = Field(default_factory=TriageSettings)
+    selection: Selection = Field(default_factory=Selection)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

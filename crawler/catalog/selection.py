@@ -34,9 +34,10 @@ class SelectionError(CrawlError):
 
 
 class Selection(BaseModel):
-    """Filters over the checkpoints that hubs show now. All that are given must fit; none fits everything.
+    """[scanner.selection]: filters over the checkpoints that hubs show now; see docs/sampling.md.
 
-    A checkpoint whose date, downloads or licence no hub tells fits no filter of these.
+    All that are given must fit; none fits everything. A checkpoint whose date, downloads or licence no hub
+    tells fits no filter of these.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -44,12 +45,12 @@ class Selection(BaseModel):
     families: tuple[Word, ...] = ()
     """Families, such as "sd1"; any of them."""
     kinds: tuple[Kind, ...] = ()
-    """Kinds, such as "lora"; any of them."""
+    """Kinds: "full", "lora", "dora", "lokr", "loha", "textual_inversion"; any of them."""
     hubs: tuple[Hub, ...] = ()
-    """Hubs; any of them."""
-    min_downloads: int | None = Field(default=None, ge=0, lt=2**63)
+    """Hubs: "huggingface", "civitai"; any of them."""
+    min_downloads: int | None = Field(default=None, ge=0, le=10**12)
     """Least downloads of the repository, on Civitai of the model."""
-    max_downloads: int | None = Field(default=None, ge=0, lt=2**63)
+    max_downloads: int | None = Field(default=None, ge=0, le=10**12)
     """Most downloads of the repository, on Civitai of the model."""
     created_since: date | None = None
     """First day, UTC, on which the repository was made."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from leaksweep.commands.help_text import examples
+from leaksweep.commands.selection_options import selected, selecting
 from leaksweep.run import Run, command
 from leaksweep.summaries import Summary, worst
 
@@ -57,19 +58,27 @@ def sweep(
 
 
 @command
-def plan(run: Run) -> int:
-    """Turn the catalog into jobs for the recipe in force; what is left out gets a reason."""
+@selecting
+def plan(run: Run, filters: Mapping[str, Any]) -> int:
+    """Turn the catalog, or what is selected of it, into jobs; what is left out gets a reason.
+
+    The options win over the same filters of scanner.selection in the settings.
+    """
     from leaksweep import stages
 
-    return finish(run, [stages.plan(run)])
+    return finish(run, [stages.plan(selected(run, filters))])
 
 
 @command
-def scan(run: Run, retry_skipped: RetrySkipped = False) -> int:
-    """Work off the planned jobs: download, extract, store. Safe to kill and to start again."""
+@selecting
+def scan(run: Run, filters: Mapping[str, Any], retry_skipped: RetrySkipped = False) -> int:
+    """Plan, and work off the jobs: download, extract, store. Safe to kill and to start again.
+
+    Give the options that plan was given: without them everything is planned anew.
+    """
     from leaksweep import stages
 
-    return finish(run, [stages.scan(run, retry_skipped=retry_skipped)])
+    return finish(run, [stages.scan(selected(run, filters), retry_skipped=retry_skipped)])
 
 
 @command
@@ -97,10 +106,19 @@ def register(app: typer.Typer) -> None:
             "leaksweep sweep --limit 200 --fail-on critical",
         )
     )(sweep)
-    app.command(epilog=examples("leaksweep plan", "leaksweep plan --set recipe.preset=reference"))(plan)
     app.command(
         epilog=examples(
-            "leaksweep scan", "leaksweep scan --set scanner.workers=4", "leaksweep scan --retry-skipped"
+            "leaksweep plan",
+            "leaksweep plan --family sd1,sdxl --min-downloads 100",
+            "leaksweep plan --sample may",
+        )
+    )(plan)
+    app.command(
+        epilog=examples(
+            "leaksweep scan",
+            "leaksweep scan --set scanner.workers=4",
+            "leaksweep scan --retry-skipped",
+            "leaksweep scan --sample may",
         )
     )(scan)
     app.command(epilog=examples("leaksweep match", "leaksweep match --set reports.keep_images=all"))(match)
