@@ -217,6 +217,27 @@ def test_a_file_of_another_version_is_made_anew(tmp_path: Path) -> None:
     reserve(Budget(path))
 
 
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """Each connection of its own, as in processes."""
+    start, failures = threading.Barrier(8), []
+
+    def ask() -> None:
+        budget = Budget(tmp_path / "guest.db")
+        start.wait()
+        try:
+            budget.reserve(API)
+        except BudgetError as error:
+            failures.append(error)
+        budget.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
 def test_a_file_locked_by_another_program_is_an_error_and_no_hang(tmp_path: Path) -> None:
     path = tmp_path / "guest.db"
     budget = Budget(path, locked=0.1)

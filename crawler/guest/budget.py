@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub.utils._http import RateLimitInfo
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from crawler.checkpoint import CrawlError
 from crawler.guest.circuit import Circuit
@@ -167,18 +168,29 @@ class Budget:
                 place, timeout=self._locked, isolation_level=None, check_same_thread=False
             )
             weakref.finalize(self, connection.close)
+            # SQLite gives up at once where two processes make the switch together.
+            Retrying(
+                retry=retry_if_exception(_is_locked),
+                stop=stop_after_delay(self._locked),
+                wait=wait_random(0.005, 0.05),
+                reraise=True,
+            )(connection.execute, "PRAGMA journal_mode=WAL")
             _prepare(connection, self._clock())
             self._connection, self._process = connection, os.getpid()
         return self._connection
 
     def _explained(self, error: sqlite3.Error) -> str:
-        if "locked" in str(error):
+        if _is_locked(error):
             remedy = f"another program has held it for over {self._locked:g} s; end that, then crawl again"
         elif isinstance(error, sqlite3.OperationalError):
             remedy = "it must lie on a local disk with room, and be writable"
         else:
             remedy = "remove it, it is made anew"
         return f"{self._path or 'the budget in memory'}: {error}; {remedy}"
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _key(bucket: Bucket) -> str:
@@ -188,7 +200,6 @@ def _key(bucket: Bucket) -> str:
 def _prepare(connection: sqlite3.Connection, now: float) -> None:
     """Make the tables, or make them anew when another version made them, and forget old rows."""
     # A crash of the machine may cost the last requests, which is no harm; a sync for each would cost more.
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("BEGIN IMMEDIATE")
     stale = connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION
