@@ -11,7 +11,9 @@ from leaksweep.hub.content import (
 )
 from leaksweep.hub.faults import ALWAYS, ONCE, Faults, Strike
 from leaksweep.hub.limits import Limits
+from leaksweep.hub.process import HubProcess
 from leaksweep.hub.serve import LocalHub
+from leaksweep.hub.synthetic import Synthetic
 from leaksweep.hub.traffic import Logged
 
 __all__ = [
@@ -23,10 +25,12 @@ __all__ = [
     "ContentError",
     "Faults",
     "HubContent",
+    "HubProcess",
     "HubRepo",
     "Limits",
     "LocalHub",
     "Logged",
     "Strike",
+    "Synthetic",
     "files_in",
 ]

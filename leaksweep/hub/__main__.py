@@ -6,13 +6,18 @@ import argparse
 import contextlib
 import json
 import struct
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent, HubRepo
 from leaksweep.hub.faults import ONCE, Faults
+from leaksweep.hub.limits import Limits
 from leaksweep.hub.serve import LocalHub
+from leaksweep.hub.synthetic import Synthetic
+
+NO_QUOTA = 10**9
 
 
 def example() -> HubContent:
@@ -36,25 +41,47 @@ def example() -> HubContent:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C."""
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
     parser = argparse.ArgumentParser(prog="python -m leaksweep.hub", description=__doc__)
+    parser.add_argument("--synthetic", type=int, metavar="N", help="serve N rows on each hub, computed")
+    parser.add_argument("--seed", type=int, default=0, help="of the synthetic rows, and of the faults")
+    parser.add_argument("--ties", type=int, default=3, help="synthetic rows that share a date")
     parser.add_argument(
         "--fault", action="append", default=[], choices=Faults.names(), help="once for each path"
     )
+    parser.add_argument("--requests-per-window", type=int, metavar="N", help="quota of the API; else none")
     parser.add_argument(
         "--ports", nargs=3, type=int, default=(0, 0, 0), help="Hugging Face, Civitai, storage"
     )
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C."""
+    arguments = parser().parse_args(argv)
     struck: dict[str, Any] = dict.fromkeys(arguments.fault, ONCE)
-    faults = Faults(**struck)
-    with LocalHub(example(), faults=faults, ports=tuple(arguments.ports)) as hub:
+    count, seed = arguments.synthetic, arguments.seed
+    synthetic = Synthetic(repos=count, models=count, seed=seed, ties=arguments.ties) if count else None
+    quota = arguments.requests_per_window or NO_QUOTA
+    hub = LocalHub(
+        HubContent() if synthetic else example(),
+        synthetic=synthetic,
+        faults=Faults(seed=seed, **struck),
+        limits=Limits(api=quota, resolvers=5 * quota),
+        ports=tuple(arguments.ports),
+    )
+    with hub:
         print(
             f"Hugging Face  {hub.url}\nCivitai       {hub.civitai_url}\nstorage       {hub.storage_url}",
             flush=True,
         )
         with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            if arguments.until_eof:
+                sys.stdin.read()
+            else:
+                threading.Event().wait()
     return 0
 
 

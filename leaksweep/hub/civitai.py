@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from leaksweep.hub.blob import Blob
 from leaksweep.hub.civitai_listing import SORTS, Refused, listing, sort_key
 from leaksweep.hub.civitai_rows import Json, by_id_row, hashes, list_row, version_row
-from leaksweep.hub.civitai_vocabulary import ENUMS
+from leaksweep.hub.civitai_vocabulary import ENUMS, version_name
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
 from leaksweep.hub.faults import Striker
 from leaksweep.hub.json_body import json_body
@@ -204,11 +204,6 @@ class Civitai:
         """Tell whether a valid token came along. A bad one counts as none, silently, as on the hub."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         return (token or request.query_params.get("token", "")) in self._tokens
-
-
-def version_name(version_id: int) -> str:
-    """Return what a model is found by, of one of its versions."""
-    return f"version {version_id}"
 
 
 def _names(model: CivitaiModel) -> list[str]:

@@ -73,7 +73,7 @@ def listing(shelf: Shelf[CivitaiModel], query: QueryParams, *, member: bool) -> 
         raise _invalid("sort", f"Invalid option: expected one of {'|'.join(SORTS)}")
     keep = _filter(query)
     if "query" in query:
-        return _search((model for _, model in shelf.walk(sort) if keep(model)), query, limit)
+        return _search((model for _, model in shelf.walk(sort, (), query) if keep(model)), query, limit)
     start = _after(query["cursor"], sort) if "cursor" in query else ()
     rows = (model for _, model in _candidates(shelf, query, sort, start) if keep(model))
     skipped = (number - 1) * limit if number else 0
@@ -96,7 +96,7 @@ def _candidates(
 ) -> Iterator[tuple[Key, CivitaiModel]]:
     """Yield the models from a key on, with their keys; those named by `ids` without a walk."""
     if "ids" not in query:
-        yield from shelf.walk(sort, start)
+        yield from shelf.walk(sort, start, query)
         return
     key = sort_key(sort)
     found = (shelf.find(name) for name in dict.fromkeys(query["ids"].split(",")))

@@ -33,3 +33,8 @@ ENUMS = {
     "BaseModel": BASE_MODELS,
     "BaseModelType": BASE_MODEL_TYPES,
 }
+
+
+def version_name(version_id: int | str) -> str:
+    """Return what a model is found by, of one of its versions."""
+    return f"version {version_id}"

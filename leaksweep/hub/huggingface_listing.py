@@ -49,7 +49,7 @@ def page(shelf: Shelf[Served], query: QueryParams) -> tuple[list[Served], str | 
     limit = min(int(query.get("limit", MAX_PAGE)), MAX_PAGE)
     start = _after(query["cursor"], sort) if "cursor" in query else ()
     rows: list[Served] = []
-    for key, served in shelf.walk(sort, start):
+    for key, served in shelf.walk(sort, start, query):
         if key != start and not served.repo.private and _matches(served, query):
             if len(rows) == limit:
                 return rows, _cursor(sort, rows[-1]) if rows else None

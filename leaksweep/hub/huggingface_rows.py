@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import PurePosixPath
@@ -54,10 +54,14 @@ class Served:
     @cached_property
     def blobs(self) -> Mapping[str, Blob]:
         """Every file by its path, sorted."""
-        files = dict(self.repo.files)
-        if self.repo.card and "README.md" not in files:
-            files["README.md"] = partial(_readme, self.repo.card)
-        return {path: Blob(files[path]) for path in sorted(files)}
+        readme = partial(_readme, self.repo.card)
+        return {path: Blob(self.repo.files.get(path, readme)) for path in self.paths}
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Every file's path, sorted. The README is there when there is a card."""
+        files = self.repo.files
+        return sorted({*files, "README.md"} if self.repo.card else files)
 
     @cached_property
     def object_id(self) -> str:
@@ -79,8 +83,8 @@ class Served:
     @cached_property
     def class_name(self) -> str | None:
         """The pipeline's class, from model_index.json."""
-        index = self.blobs.get("model_index.json")
-        return json.loads(index.read()).get("_class_name") if index else None
+        content = self.repo.files.get("model_index.json")
+        return None if content is None else json.loads(Blob(content).read()).get("_class_name")
 
     @property
     def declared_bases(self) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ class Served:
     @cached_property
     def tags(self) -> list[str]:
         """All tags, in the hub's order, each once."""
-        repo, weights = self.repo, any(path.endswith(".safetensors") for path in self.blobs)
+        repo, weights = self.repo, any(path.endswith(".safetensors") for path in self.paths)
         tags = [repo.library_name, "safetensors" if weights else None, *self._own_tags, repo.pipeline_tag]
         for base in self.declared_bases:
             tags += [f"base_model:{base}", f"base_model:{self.relation}:{base}"]
@@ -124,7 +128,7 @@ class Served:
 
     def siblings(self, *, blobs: bool) -> list[Json]:
         """Return the files as model info lists them, with sizes and digests if `blobs`."""
-        rows: list[Json] = [{"rfilename": path} for path in self.blobs]
+        rows: list[Json] = [{"rfilename": path} for path in self.paths]
         for row in rows if blobs else ():
             path = row["rfilename"]
             row |= {"blobId": self.oid(path), "size": self.size(path)}
@@ -185,6 +189,14 @@ class Served:
         return {"scansDone": self.repo.scans_done, "filesWithIssues": found}
 
 
+_ABSENT = object()
+_PLAIN = {
+    "modelId": "id", "lastModified": "last_modified", "createdAt": "created_at", "private": "private",
+    "gated": "gated", "disabled": "disabled", "downloads": "downloads", "downloadsAllTime": "downloads",
+    "likes": "likes", "trendingScore": "trending_score",
+}  # fmt: skip
+"""Fields that are an attribute of the record."""
+
 Find = Callable[[str], Served | None]
 
 
@@ -194,37 +206,48 @@ def row(served: Served, fields: Iterable[str], find: Find, *, blobs: bool = Fals
     Args:
         find: the repository that has, or had, a name: to resolve `baseModels` with.
     """
-    values = dict(_values(served, frozenset(fields), find, blobs))
-    named = {field: values[field] for field in fields if field in values}
-    return {"_id": served.object_id, "id": served.repo.id, **named}
+    values = {"_id": served.object_id, "id": served.repo.id}
+    for name in fields:
+        value = _value(served, name, find, blobs)
+        if value is not _ABSENT:
+            values[name] = value
+    return values
 
 
-def _values(served: Served, fields: frozenset[str], find: Find, blobs: bool) -> Iterator[tuple[str, Any]]:
-    """Yield the fields that have a value; what needs the files' digests only when it is asked for."""
+def _value(served: Served, field: str, find: Find, blobs: bool) -> Any:
+    """A field's value, _ABSENT when the hub leaves it out of the answer; what needs files' digests last."""
     repo = served.repo
-    yield from {
-        "author": repo.id.split("/")[0], "modelId": repo.id, "lastModified": repo.last_modified,
-        "createdAt": repo.created_at, "private": repo.private, "gated": repo.gated, "disabled": repo.disabled,
-        "downloads": repo.downloads, "downloadsAllTime": repo.downloads, "likes": repo.likes,
-        "trendingScore": repo.trending_score, "tags": served.tags, "model-index": None, "spaces": [],
-    }.items()  # fmt: skip
-    if repo.library_name:
-        yield "library_name", repo.library_name
-    if repo.pipeline_tag:
-        yield "pipeline_tag", repo.pipeline_tag
-    if repo.card:
-        yield "cardData", dict(repo.card)
-    if served.class_name:
-        yield "config", {"diffusers": {"_class_name": served.class_name}}
-    if "sha" in fields:
-        yield "sha", served.sha
-    if "siblings" in fields:
-        yield "siblings", served.siblings(blobs=blobs)
-    if "usedStorage" in fields:
-        yield "usedStorage", sum(blob.size for blob in served.blobs.values())
-    if "baseModels" in fields and (known := list(filter(None, map(find, served.declared_bases)))):
-        models = [{"_id": base.object_id, "id": base.repo.id} for base in known]
-        yield "baseModels", {"relation": served.relation, "models": models}
+    if (attribute := _PLAIN.get(field)) is not None:
+        return getattr(repo, attribute)
+    match field:
+        case "author":
+            return repo.id.partition("/")[0]
+        case "tags":
+            return served.tags
+        case "library_name":
+            return repo.library_name or _ABSENT
+        case "pipeline_tag":
+            return repo.pipeline_tag or _ABSENT
+        case "cardData":
+            return dict(repo.card) or _ABSENT
+        case "config":
+            named = served.class_name
+            return {"diffusers": {"_class_name": named}} if named else _ABSENT
+        case "baseModels":
+            known = list(filter(None, map(find, served.declared_bases)))
+            models = [{"_id": base.object_id, "id": base.repo.id} for base in known]
+            return {"relation": served.relation, "models": models} if models else _ABSENT
+        case "sha":
+            return served.sha
+        case "siblings":
+            return served.siblings(blobs=blobs)
+        case "usedStorage":
+            return sum(blob.size for blob in served.blobs.values())
+        case "model-index":
+            return None
+        case "spaces":
+            return []
+    return _ABSENT
 
 
 def _readme(card: Mapping[str, Any]) -> bytes:

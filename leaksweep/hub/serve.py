@@ -23,10 +23,12 @@ from leaksweep.hub.faults import Faults, Striker
 from leaksweep.hub.huggingface import HuggingFace
 from leaksweep.hub.limits import Clock, Limits, Meter
 from leaksweep.hub.storage import Storage
+from leaksweep.hub.synthetic import Synthetic
 from leaksweep.hub.traffic import Log, Logged, Mishaps
 
 Answer = Callable[[Request], Awaitable[Response]]
 
+EMPTY = HubContent()
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
 
 
@@ -35,6 +37,7 @@ class LocalHub:
 
     Args:
         content: what both hubs hold.
+        synthetic: what they hold besides, computed row by row, however many there are.
         faults: what goes wrong; nothing, unless told.
         limits: quotas and lifetimes.
         tokens: valid Hugging Face tokens, each with the gated and private repositories it may read.
@@ -46,8 +49,9 @@ class LocalHub:
 
     def __init__(
         self,
-        content: HubContent,
+        content: HubContent = EMPTY,
         *,
+        synthetic: Synthetic | None = None,
         faults: Faults | None = None,
         limits: Limits | None = None,
         tokens: Mapping[str, Collection[str]] | None = None,
@@ -70,6 +74,7 @@ class LocalHub:
         self._civitai = Civitai(
             self.civitai_url, storage, self._striker, limits, meter, civitai_tokens, downloads_need_token
         )
+        self._synthetic = synthetic
         self.publish(content)
         apps: dict[str, Answer] = {
             "huggingface": self._huggingface,
@@ -80,9 +85,13 @@ class LocalHub:
         self._thread = threading.Thread(target=self._run, name="local hub", daemon=True)
 
     def publish(self, content: HubContent) -> None:
-        """Serve this content from now on: for repositories that change, or vanish, between two crawls."""
-        self._huggingface.publish(content.repos)
-        self._civitai.publish(content.civitai)
+        """Serve this content from now on: for repositories that change, or vanish, between two crawls.
+
+        A synthetic catalog starts anew with its first form.
+        """
+        some = self._synthetic
+        self._huggingface.publish(content.repos, some.huggingface() if some else None)
+        self._civitai.publish(content.civitai, some.civitai() if some else None)
 
     def start(self) -> None:
         """Serve until `stop`. Requests sent before the servers are up wait for them."""

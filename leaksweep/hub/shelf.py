@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
 from typing import Any, Generic, Protocol, TypeVar
+
+from starlette.datastructures import QueryParams as Query
 
 Key = tuple[Any, ...]
 """Where a row stands in an order: rows are listed by ascending keys. What is listed in descending order has
@@ -23,9 +25,9 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """One order of computed rows, by arithmetic: position p holds row `(p * multiplier + offset) % count`.
+    """One order of computed rows, by arithmetic: place p is that of row `(p * multiplier + offset) % count`.
 
-    Rows come in groups of `ties` that share a value; within a group `tie` decides.
+    Places come in groups of `ties` that share a value; within a group `tie` decides.
 
     Raises:
         ValueError: the multiplier has a factor in common with the count, so that rows would be missing.
@@ -33,29 +35,40 @@ class Ranking:
 
     count: int
     value: Callable[[int], Any]
-    """Value of a group, never falling as its number rises."""
+    """Value of a group in the key; never falls from one listed group to the next."""
     tie: Callable[[int], Any]
     """What orders the rows of a group, by their number."""
     ties: int = 1
     multiplier: int = 1
     offset: int = 0
+    descending: bool = False
+    """Whether the last group is listed first."""
+    _inverse: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_inverse", pow(self.multiplier, -1, max(1, self.count)))
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return -(-self.count // self.ties)
 
     def group(self, index: int) -> int:
         """The group of a row."""
-        inverse = pow(self.multiplier, -1, self.count)
-        return (index - self.offset) * inverse % self.count // self.ties
+        return (index - self.offset) * self._inverse % self.count // self.ties
 
-    def after(self, start: Key) -> Iterator[tuple[Key, int]]:
-        """Yield the key and the number of each row from a key on."""
-        groups = -(-self.count // self.ties)
-        first = bisect_left(range(groups), start[:1], key=lambda group: (self.value(group),)) if start else 0
-        for group in range(first, groups):
+    def after(self, start: Key, wanted: Callable[[int], bool]) -> Iterator[tuple[Key, int]]:
+        """Yield the key and the number of each row from a key on whose number is wanted."""
+        listed = range(self.groups)[::-1] if self.descending else range(self.groups)
+        first = bisect_left(listed, start[0], key=self.value) if start else 0
+        for group in listed[first:]:
             places = range(group * self.ties, min((group + 1) * self.ties, self.count))
             rows = [(place * self.multiplier + self.offset) % self.count for place in places]
-            value = self.value(group)
-            for tie, index in sorted((self.tie(index), index) for index in rows):
-                if (value, tie) >= start:
-                    yield (value, tie), index
+            if rows := [index for index in rows if wanted(index)]:
+                value = self.value(group)
+                for tie, index in sorted([(self.tie(index), index) for index in rows]):
+                    if (value, tie) >= start:
+                        yield (value, tie), index
 
 
 class Computed(Protocol[Row_co]):
@@ -66,6 +79,10 @@ class Computed(Protocol[Row_co]):
     """By the name of the order."""
 
     def make(self, index: int) -> Row_co: ...
+
+    def tester(self, query: Query) -> Callable[[int], bool]:
+        """Return a quick test of a row's number: False only if the query's filters leave the row out."""
+        ...
 
     def number(self, name: str) -> int | None:
         """The row that has, or had, this name; None when no computed row has."""
@@ -120,17 +137,23 @@ class Shelf(Generic[Row]):
         number = self._computed.number(name)
         return None if number is None or number in self._replaced else self._computed.make(number)
 
-    def walk(self, order: str, start: Key = ()) -> Iterator[tuple[Key, Row]]:
-        """Yield the rows of an order from a key on, each with its key."""
+    def walk(self, order: str, start: Key, query: Query) -> Iterator[tuple[Key, Row]]:
+        """Yield the rows of an order from a key on, each with its key.
+
+        Args:
+            query: computed rows that its filters leave out are passed over; others need not be.
+        """
         held = self._sorted[order]
         first = bisect_left(held, start, key=lambda pair: pair[0])
         one = ((key, row) for key, row in (held[at] for at in range(first, len(held))))
         if self._computed is None or not self._computed.count:
             return one
-        return merge(one, self._made(self._computed, order, start), key=lambda pair: pair[0])
+        return merge(one, self._made(self._computed, order, start, query), key=lambda pair: pair[0])
 
-    def _made(self, computed: Computed[Row], order: str, start: Key) -> Iterator[tuple[Key, Row]]:
-        for key, number in computed.rankings[order].after(start):
+    def _made(
+        self, computed: Computed[Row], order: str, start: Key, query: Query
+    ) -> Iterator[tuple[Key, Row]]:
+        for key, number in computed.rankings[order].after(start, computed.tester(query)):
             if number not in self._replaced:
                 yield key, computed.make(number)
 
