@@ -64,7 +64,7 @@ def test_what_can_be_queried_stands_in_columns(catalog: Catalog, walk: Walk, eng
         row = db.execute(select(tables.checkpoint)).mappings().one()
         claims = db.execute(select(tables.claim).order_by(tables.claim.c.place)).mappings().all()
     assert row["key"] == checkpoint().key
-    assert (row["base_repo"], row["base_grade"]) == ("a/base", 2)
+    assert (row["base_repo"], row["base_grade"]) == ("a/base", Grade.DECLARED)
     assert row["sha256"] == "ab" * 32
     assert row["first_seen"] == row["last_seen"]
     assert [claim["source"] for claim in claims] == ["header digest", "card"]

@@ -116,6 +116,13 @@ def claim_rows(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
         }
 
 
+def observation_rows(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
+    """Yield a row for each thing that the checkpoint's header gives away."""
+    for place, one in enumerate(checkpoint.observations):
+        row = {"what": one.what, "source": one.source, "digest": one.digest}
+        yield {"checkpoint_id": checkpoint.id, "place": place, **row}
+
+
 def skip_row(skip: Skip, seen: str) -> dict[str, Any]:
     """The row of a thing left out; `seen` is ISO 8601."""
     return {

@@ -174,6 +174,18 @@ claim = Table(
 """Every statement about a checkpoint's base, best first. `digest` is the SHA-256 of the base, where the claim
 names it."""
 
+observation = Table(
+    "observation",
+    metadata,
+    Column("checkpoint_id", Text, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("what", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("digest", String(32), nullable=False),
+    Index("observation_digest", "digest"),
+)
+"""What headers give away of people, by a keyed hash: the same digest in two places is the same text."""
+
 base = Table(
     "base",
     metadata,

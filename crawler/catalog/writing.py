@@ -15,6 +15,7 @@ from crawler.catalog.rows import (
     claim_rows,
     cleaned,
     listing_row,
+    observation_rows,
     read_as,
     skip_row,
     storable,
@@ -78,11 +79,12 @@ def write_rows(db: Connection, rows: Iterable[Checkpoint | Skip], seen: str) -> 
         [checkpoint_row(row, seen) for row in checkpoints.values()],
         keep=["first_seen"],
     )
-    for ids in _batches(list(checkpoints)):
-        db.execute(delete(tables.claim).where(tables.claim.c.checkpoint_id.in_(ids)))
-    claims = [claim for row in checkpoints.values() for claim in claim_rows(row)]
-    if claims:
-        db.execute(insert(tables.claim), claims)
+    for table, rows_of in ((tables.claim, claim_rows), (tables.observation, observation_rows)):
+        for ids in _batches(list(checkpoints)):
+            db.execute(delete(table).where(table.c.checkpoint_id.in_(ids)))
+        told = [one for row in checkpoints.values() for one in rows_of(row)]
+        if told:
+            db.execute(insert(table), told)
     upsert(db, tables.skip, [skip_row(row, seen) for row in skips.values()], keep=["first_seen"])
     return len(checkpoints)
 
