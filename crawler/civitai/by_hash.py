@@ -23,9 +23,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def identify(client: httpx.Client, digests: Sequence[str]) -> Mapping[str, Identity]:
     """The digests that Civitai knows, each with its model's version. The others are left out.
 
-    One file may lie in a hundred models: the hub answers with its oldest, which need not be its author's. It does
-    not leave out here what its listings hide; such a model has no title and no family. Addresses of downloads in
-    these answers name no host, and are not read.
+    One file may lie in a hundred models: the hub answers with its oldest, which need not be its author's. It
+    does not leave out here what its listings hide; such a model has no title and no family. The addresses of
+    downloads in these answers name no host, and are not read.
 
     Args:
         digests: SHA-256 as 64 hex digits; anything else is passed over.
@@ -60,7 +60,7 @@ def _places(api: Api, digests: Sequence[str]) -> Iterable[tuple[str, tuple[int, 
 
 
 def _versions(api: Api, models: Iterable[int]) -> dict[int, tuple[str, str | None]]:
-    """Title and family of every version of these models, by the version's id, as far as the hub lists them."""
+    """Title and family of every version of these models, by its id, as far as the hub lists them."""
     found: dict[int, tuple[str, str | None]] = {}
     listed, _ = api.by_ids(sorted(models))
     for model in listed:

@@ -18,8 +18,9 @@ from enum import StrEnum
 _STATS = re.compile(r"(\d{1,12}\|\d{1,12})\|(\d{1,10})", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[ T][\d:.]{5,15}(?:\+00(?::00)?|Z)?)\|(\d{1,10})", re.ASCII)
 _HIGHEST_ID = 2**31 - 1
-_STRIDES = 30
-_STRIDE = {"Oldest": timedelta(milliseconds=1), "Newest": timedelta(milliseconds=-1)}
+_ID_STEPS, _TIME_STEPS = 30, 22
+_TIME_STEP = timedelta(microseconds=1)
+"""The precision of the hub's times."""
 
 
 class Order(StrEnum):
@@ -41,27 +42,26 @@ def past(cursor: str | None, order: Order, attempt: int, now: datetime) -> str |
 
     Args:
         cursor: the hub's; None for the beginning.
-        attempt: from 0; the step doubles with each, from one id, or one millisecond, up to days.
+        attempt: from 0; the step grows with each, from one id up to all, from a microsecond up to 50 days.
         now: where "Newest" begins.
 
     Returns:
         None when there is no such cursor, or there were attempts enough.
     """
-    if attempt >= _STRIDES:
-        return None
     if order is Order.MOST_DOWNLOADED:
-        found = _STATS.fullmatch(cursor or "")
+        found = _STATS.fullmatch(cursor or "") if attempt < _ID_STEPS else None
         return f"{found[1]}|{min(int(found[2]) + 2**attempt, _HIGHEST_ID)}" if found else None
-    if cursor is None:
-        moment, number = now, "0"
-        if order is Order.OLDEST:
-            return None
-    else:
-        found = _TIME.fullmatch(cursor)
-        if not found or (start := _moment(found[1])) is None:
-            return None
-        moment, number = start, found[2]
-    return f"{_postgres(moment + _STRIDE[order] * 2**attempt)}|{number}"
+    if cursor is None and order is Order.NEWEST:
+        cursor = f"{_postgres(now)}|0"
+    found = _TIME.fullmatch(cursor or "") if attempt < _TIME_STEPS else None
+    start = _moment(found[1]) if found else None
+    if not found or not start:
+        return None
+    step = _TIME_STEP * 4**attempt
+    try:
+        return f"{_postgres(start + step if order is Order.OLDEST else start - step)}|{found[2]}"
+    except OverflowError:
+        return None
 
 
 def _moment(text: str) -> datetime | None:

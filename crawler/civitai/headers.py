@@ -15,9 +15,11 @@ import httpx
 from crawler.checkpoint import Checkpoint, Listing, Skip, SkipReason
 from crawler.civitai.listed import is_open, kept_skips, kept_type
 from crawler.evidence import families
-from crawler.evidence.header_facts import cached_header, header_facts
+from crawler.evidence.captions import best_prompts
+from crawler.evidence.header_facts import Observe, cached_header, header_facts
 from crawler.evidence.headers import Header, HeaderError, ranged
 from crawler.evidence.resolve import best_first
+from crawler.evidence.training_metadata import merge_training
 from crawler.settings import CrawlerSettings
 from crawler.source import Enough, HeaderCache
 
@@ -37,9 +39,13 @@ class Headers:
 
     Args:
         client: carries the token; follows redirects, and leaves the token behind.
+        observe: finds what headers give away of people; None: nothing of that is kept.
     """
 
-    def __init__(self, client: httpx.Client, settings: CrawlerSettings, cache: HeaderCache) -> None:
+    def __init__(
+        self, client: httpx.Client, settings: CrawlerSettings, cache: HeaderCache, observe: Observe | None
+    ) -> None:
+        self._observe = observe
         self._home = client.base_url.host
         self._read = ranged(client, {})
         self._settings = settings
@@ -94,7 +100,9 @@ class Headers:
         yield replace(_skip(row, SkipReason.DOWNLOAD_FAILED, detail), path=f"{row.path} (header)")
 
     def _enriched(self, row: Checkpoint, header: Header) -> Checkpoint | Skip:
-        facts = header_facts(header, self._settings.base_models)
+        facts = header_facts(header, self._settings.base_models, self._observe)
+        if facts.wish:
+            return _skip(row, SkipReason.OPTED_OUT, facts.wish)
         if facts.kind is None:
             return _skip(row, SkipReason.UNSUPPORTED_KIND, f"its header says: {facts.kind_name}")
         family = facts.family or row.family
@@ -106,8 +114,9 @@ class Headers:
             kind=facts.kind,
             family=family,
             claims=best_first((*facts.claims, *row.claims)),
-            prompts=(*facts.prompts, *row.prompts),
-            training=facts.training,
+            prompts=best_prompts(*facts.prompts, *row.prompts),
+            training=merge_training(facts.training, row.training),
+            observations=facts.observations,
         )
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from crawler.checkpoint import Checkpoint, Hub, Kind, Listing, Presence, Skip, SkipReason
-from crawler.civitai.rows import digest, downloads, is_early, is_id, written
-from crawler.civitai.told import license_of
+from crawler.civitai.license import license_of
+from crawler.civitai.rows import digest, downloads, is_early, is_id, wish, written
 
 _PRESENCES = {"Archived": Presence.ARCHIVED, "TakenDown": Presence.TAKEN_DOWN}
 _CLOSED = ("Private", "EarlyAccess")
@@ -51,7 +51,7 @@ def listing(model: Any, rows: Sequence[Checkpoint | Skip], now: datetime) -> Lis
 
 def revision(model: Mapping[str, Any], versions: Sequence[Mapping[str, Any]], now: datetime) -> str:
     """32 hex digits that change with whatever decides about the versions; counters and pictures do not."""
-    said: list[Any] = [_plain(model.get(name)) for name in _OF_MODEL]
+    said: list[Any] = [*(_plain(model.get(name)) for name in _OF_MODEL), wish(model)]
     for version in versions:
         said.append([_plain(version.get(name)) for name in _OF_VERSION])
         said.append(is_early(version, now))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from crawler.checkpoint import (
@@ -18,10 +19,14 @@ from crawler.checkpoint import (
     RemoteFile,
     Skip,
     SkipReason,
+    Training,
 )
-from crawler.civitai.told import sample_prompts, training, trigger_words
 from crawler.evidence import families
+from crawler.evidence.captions import best_prompts, trigger_words
 from crawler.evidence.plain_text import clean
+from crawler.evidence.resolve import best_first
+from crawler.evidence.training_details import details_claims, details_prompts, details_training
+from crawler.evidence.wishes import wishes
 from crawler.settings import CrawlerSettings
 from crawler.source import opted_out
 
@@ -97,8 +102,11 @@ def _row(one: _Version, settings: CrawlerSettings, url: str, now: datetime) -> C
     base = families.base_of_label(label, settings.base_models)
     family = families.family_of_label(label)
     claim = BaseClaim(
-        repo=base, family=family, source="civitai baseModel", grade=Grade.LABEL, detail=clean(label)[:100]
+        repo=base, family=family, source="civitai baseModel", grade=Grade.LABEL, detail=clean(label, 100)
     )
+    words = trigger_words(one.version.get("trainedWords"), "civitai trainedWords")
+    # Of models that the site's own trainer made, and only where a listing shows it.
+    details = one.version.get("trainingDetails")
     return Checkpoint(
         hub=Hub.CIVITAI,
         repo=str(one.model["id"]),
@@ -108,12 +116,12 @@ def _row(one: _Version, settings: CrawlerSettings, url: str, now: datetime) -> C
         layout=Layout.FILE,
         family=family,
         files=(file,),
-        claims=(claim,),
-        prompts=(*trigger_words(one.version), *sample_prompts(one.version)),
+        claims=best_first((*details_claims(details), claim)) if details else (claim,),
+        prompts=best_prompts(*words, *details_prompts(details)) if details else words,
         title=clean(f"{_text(one.model.get('name'))} {_text(one.version.get('name'))}".strip()),
         downloads=_downloads(one),
         updated_at=written(one.version.get("publishedAt")),
-        training=training(one.version),
+        training=details_training(details) if details else Training(),
     )
 
 
@@ -123,6 +131,8 @@ def _refusal(one: _Version, settings: CrawlerSettings, now: datetime) -> Skip | 
     owner = str(creator.get("username", "")) if isinstance(creator, dict) else ""
     if opted_out(settings.opt_out, _name(one.model), owner):
         return one.skip(SkipReason.OPTED_OUT, "named in crawler.opt_out")
+    if asked := wish(one.model):
+        return one.skip(SkipReason.OPTED_OUT, asked)
     mode = one.model.get("mode")
     if isinstance(mode, str) and mode in _MODES:
         return one.skip(_MODES[mode], f"the hub says {mode}")
@@ -136,6 +146,18 @@ def _refusal(one: _Version, settings: CrawlerSettings, now: datetime) -> Skip | 
     if "Private" in (one.model.get("availability"), one.version.get("availability")):
         return one.skip(SkipReason.UNREACHABLE, "private")
     return None
+
+
+def wish(model: Mapping[str, Any]) -> str | None:
+    """The author's wish not to be processed, read from the tags; None for almost every model."""
+    tags = model.get("tags")
+    texts = (tag[:100] for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+    return next(filter(None, map(_wish, texts)), None)
+
+
+@lru_cache(maxsize=16_384)
+def _wish(tag: str) -> str | None:
+    return wishes({}, (tag,), {})
 
 
 def _unsupported(one: _Version) -> Skip | None:

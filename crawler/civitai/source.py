@@ -21,6 +21,7 @@ from crawler.civitai.probe import probe
 from crawler.civitai.rows import read_model
 from crawler.civitai.shards import order_of, query_of, shard_names
 from crawler.civitai.walk import walk
+from crawler.evidence.header_facts import Observe
 from crawler.guest.client import tool_version
 from crawler.settings import CrawlerSettings
 from crawler.source import HeaderCache, Mode, NoCache, tally
@@ -36,6 +37,7 @@ class Civitai:
         client: its base address is the site's, without /api/v1; it carries the token.
         headers: remembers the headers of weights files between crawls.
         now: the time, for early access.
+        observe: finds what headers give away of people; None: nothing of that is kept.
     """
 
     hub = Hub.CIVITAI
@@ -46,13 +48,14 @@ class Civitai:
         settings: CrawlerSettings,
         headers: HeaderCache | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        observe: Observe | None = None,
     ) -> None:
         self._client = client
         self._api = Api(client)
         self._settings = settings
         self._url = str(client.base_url).rstrip("/")
         self._now = now
-        self._headers = Headers(client, settings, headers or NoCache())
+        self._headers = Headers(client, settings, headers or NoCache(), observe)
         decide = settings.model_dump(mode="json", include=set(_DECIDE))
         text = json.dumps([tool_version(), decide], sort_keys=True)
         self._rules = hashlib.sha256(text.encode()).hexdigest()[:16]

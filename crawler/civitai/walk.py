@@ -32,7 +32,8 @@ def walk(
 ) -> Iterator[Step]:
     """Yield the pages after `cursor`, short and empty ones included: only a missing cursor is the end.
 
-    - A cursor that was there before ends the listing ("stuck"): one time fills a page, or the hub loops.
+    - A cursor that was there before ("stuck") ends the listing: the hub loops. Where one time fills a page of
+      "Oldest", it goes on behind that time; its other models come by the other listings.
     - A stored cursor that the hub no longer takes, as after an update of its own, restarts the listing once
       ("restarted").
     - A page that answers 500 is asked for by halves, until the one model that breaks it stands first. That
@@ -65,7 +66,10 @@ def walk(
             step = _over(api, query, order, cursor, now(), error)
         size = min(limit, 2 * size)
         stuck = step.following is not None and step.following in recent
-        cursor = None if stuck else step.following
+        cursor = step.following
+        if stuck:
+            behind = past(cursor, order, 0, now()) if order is Order.OLDEST else None
+            cursor = None if behind in recent else behind
         marks = {**notes, **step.notes, **({"stuck": 1} if stuck else {})}
         yield Step(models=step.models, following=cursor, broken=step.broken, notes=marks)
         if cursor is None:
