@@ -19,11 +19,14 @@ def draw_sample(
 
     Raises:
         SelectionError: it cannot be drawn, or its name is taken.
-        ReportError: the members cannot be written; the sample is kept.
+        ReportError: `out` is neither .csv nor .parquet, or cannot be written; then the sample is kept.
     """
     from leaksweep.checkpoint_table import write_members
     from leaksweep.stages import opened
+    from reports.export.tables import table_suffix
 
+    if out is not None:
+        table_suffix(out)
     with opened(run) as (catalog, _):
         drawn = draw(places(catalog.engine, selection), design, selection)
         keep(

@@ -184,3 +184,18 @@ def test_every_checkpoint_gets_one_row_or_is_done(checkpoints, random, data):
     assert planned(*checkpoints, done=done) == [
         row for row in rows if not (isinstance(row, Job) and row.id in done)
     ]
+
+
+def test_a_selection_leaves_out_and_changes_nothing() -> None:
+    """What is not selected still decides where weights are scanned, and what is a base model."""
+    same = checkpoint("ann/cats", sha256="ab" * 32), checkpoint("bob/cats", sha256="ab" * 32)
+    model = checkpoint("base/one", base=None, kind=Kind.FULL)
+    everything = [*same, model, checkpoint("eve/dogs"), checkpoint("joe/cars", base=None)]
+    whole = planned(*everything)
+    assert planned(*everything, selected={one.sha256 or one.id for one in everything}) == whole
+    assert planned(*everything, selected=set()) == []
+    [skip, job] = planned(*everything, selected={"ab" * 32})
+    assert isinstance(job, Job)
+    assert (job.checkpoint.repo, skip.reason) == ("ann/cats", SkipReason.SAME_CONTENT)
+    [skip] = planned(*everything, selected={model.id})
+    assert skip.reason is SkipReason.BASE_MODEL

@@ -56,9 +56,7 @@ def write_table(path: Path, frames: Iterable[pd.DataFrame], columns: tuple[Colum
     Raises:
         ReportError: the name ends in something else, the folder cannot be written or the disk is full.
     """
-    if path.suffix not in {".csv", ".parquet"}:
-        raise ReportError(f"{path}: a table is written as .csv or .parquet; give a file name that ends so")
-    rows, schema, as_csv = 0, arrow_schema(columns), path.suffix == ".csv"
+    rows, schema, as_csv = 0, arrow_schema(columns), table_suffix(path) == ".csv"
     with whole_file(path) as file, ExitStack() as stack:
         if as_csv:
             writer = stack.enter_context(pyarrow.csv.CSVWriter(file, schema, write_options=_CSV))
@@ -69,6 +67,17 @@ def write_table(path: Path, frames: Iterable[pd.DataFrame], columns: tuple[Colum
             writer.write_table(table)
             rows += len(frame)
     return rows
+
+
+def table_suffix(path: Path) -> str:
+    """Return ".csv" or ".parquet".
+
+    Raises:
+        ReportError: the name ends in something else.
+    """
+    if path.suffix not in {".csv", ".parquet"}:
+        raise ReportError(f"{path}: a table is written as .csv or .parquet; give a file name that ends so")
+    return path.suffix
 
 
 def _disarmed(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
