@@ -23,6 +23,7 @@ ORIGINS: Mapping[str, str] = {
     "instance_prompt": "its training configuration",
     "kohya_tags": "the captions in its header",
     "trigger_words": "its trigger words",
+    "example": "a prompt that its author or its trainer made a picture with",
     "operator": "the command line",
     "name": "a guess by its title or its file's name",
     "none": "nowhere: nothing was known, so the prompt was empty",

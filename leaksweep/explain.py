@@ -1,18 +1,41 @@
-"""What the stores know of one extraction, put together; and which extractions there are."""
+"""What the stores know of a checkpoint or an extraction, put together; and which extractions there are."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
 from leaksweep.account import Account
+from leaksweep.dossier import dossiers
+from leaksweep.dossier_text import text
 from leaksweep.lookup import Found
 from leaksweep.run import Run
 from leaksweep.stages import opened
 from reports.ladder import judge
 from reports.store import FindingStore
 from scanner.extraction_store import ExtractionStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A dossier as it is printed."""
+
+    content: dict[str, Any]
+    text: str
+
+
+def about_checkpoints(run: Run, name: str) -> list[Told]:
+    """What is known of the checkpoints and skips that go by a name; empty when there are none.
+
+    Raises:
+        CrawlError, ScanError: the database cannot be used.
+    """
+    if not run.home.exists:
+        return []
+    with opened(run) as (catalog, ledger):
+        return [Told(content=one.to_json(), text=text(one)) for one in dossiers(catalog.engine, ledger, name)]
 
 
 def explain(run: Run, found: Found) -> Account:

@@ -40,5 +40,5 @@ def look_up(run: Run, name: str) -> Found:
             f"{name}: its extraction {finding.match.extraction_id} is gone: it was scanned again"
         )
     if row is None:
-        raise SettingsError(f"{name}: there is no extraction and no finding of this id; {HOW_TO_LIST}")
+        raise SettingsError(f"{name}: there is no extraction, finding or checkpoint of this id; {HOW_TO_LIST}")
     return Found(row=row, finding=finding)

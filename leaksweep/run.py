@@ -14,6 +14,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.home import Home
 from leaksweep.settings import Loaded, Settings, load, parse_override
 
@@ -41,11 +42,11 @@ class Run:
     def say(self, text: str) -> None:
         """A line for a person; with --json there is none, so that stdout holds one object."""
         if not (self.as_json or self.quiet):
-            print(text, flush=True)
+            print(printable(text, keep="\n\t"), flush=True)
 
     def finish(self, summary: Mapping[str, Any], text: str) -> None:
         """The last word: one machine-readable object, or text for a person, -q or not."""
-        last = json.dumps(summary, indent=2, default=str) if self.as_json else text
+        last = json.dumps(summary, indent=2, default=str) if self.as_json else printable(text, keep="\n\t")
         if last:
             print(last, flush=True)
 

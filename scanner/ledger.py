@@ -213,11 +213,14 @@ class Ledger:
             found = {State(state): count for state, count in db.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
-    def rows(self, recipe_id: str | None = None, *, planned_only: bool = False) -> Iterator[LedgerRow]:
+    def rows(
+        self, recipe_id: str | None = None, *, planned_only: bool = False, checkpoint_id: str | None = None
+    ) -> Iterator[LedgerRow]:
         """Yield a row for each job, then one for each checkpoint that the plan left out, by id.
 
         Args:
             planned_only: jobs alone.
+            checkpoint_id: those of one checkpoint.
         """
         left_out = select(plan_skips).where(
             ~exists().where(
@@ -229,6 +232,8 @@ class Ledger:
         for table, query in ((jobs, select(jobs)), (plan_skips, left_out))[: 1 if planned_only else 2]:
             if recipe_id is not None:
                 query = query.where(table.c.recipe_id == recipe_id)
+            if checkpoint_id is not None:
+                query = query.where(table.c.checkpoint_id == checkpoint_id)
             with self._engine.connect() as db:
                 ordered = query.order_by(table.c.checkpoint_id, table.c.job_id)
                 yield from [_ledger_row(row) for row in db.execute(ordered).mappings()]

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 from crawler.catalog import Catalog, CatalogError, Walk, tables
 from crawler.catalog.engine import open_engine
-from crawler.checkpoint import Base, Kind, Presence, Prompt, PromptOrigin, SkipReason
+from crawler.checkpoint import Base, Grade, Kind, Presence, Prompt, PromptOrigin, SkipReason
 
 pytest_plugins = ("fakes_postgres",)
 

@@ -27,6 +27,15 @@ def clean(text: str, limit: int = MAX_PROMPT_LENGTH) -> str:
     return "".join(letter for letter in line if letter.isprintable())[:limit].strip()
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Text that a terminal shows as it is: what is not printable, such as ESC or a change of direction, is
+    escaped, but for the characters in `keep`."""
+    return "".join(
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def paths_in(text: str) -> list[str]:
     """The local paths that a text holds, in its first `MAX_TEXT` characters."""
     return [match.strip() for match in _PATH.findall(text[:MAX_TEXT])]

@@ -1,4 +1,4 @@
-"""`leaksweep explain` and `leaksweep verify`: the evidence of one extraction."""
+"""`leaksweep explain` and `leaksweep verify`: the evidence of a checkpoint, and of one extraction."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ def explain(
     run: Run,
     id_: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="Of an extraction, or of a finding; without one all are listed."),
+        typer.Argument(
+            metavar="[ID]",
+            help="Of an extraction, a finding or a checkpoint, a repository, a number on Civitai, a SHA-256; "
+            "without one all extractions are listed.",
+        ),
     ] = None,
 ) -> int:
-    """Say what is known of an extraction: what was found, what was held against it, what it does not show."""
+    """Say what is known of a checkpoint: its base, who says so, its prompts; or of an extraction: what was
+    found, what was held against it, what it does not show."""
+    from leaksweep.explain import about_checkpoints, list_ids
     from leaksweep.explain import explain as account_of
-    from leaksweep.explain import list_ids
     from leaksweep.lookup import look_up
 
     if id_ is None:
@@ -33,6 +38,10 @@ def explain(
             for row in listed
         ]
         run.finish({"extractions": listed}, "\n".join(lines) or "no extractions; leaksweep sweep begins")
+        return 0
+    if found := about_checkpoints(run, id_):
+        words = "\n\n".join(one.text for one in found)
+        run.finish({"checkpoints": [one.content for one in found]}, words)
         return 0
     account = account_of(run, look_up(run, id_))
     run.finish(account.to_json(), account.text())
@@ -60,6 +69,7 @@ def register(app: typer.Typer) -> None:
             "leaksweep explain",
             "leaksweep explain 3f9a0c1d2e4b5a67",
             "leaksweep explain 0123456789abcdef-000 --json",
+            "leaksweep explain owner/name",
         )
     )(explain)
     app.command(
