@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -12,7 +12,9 @@ from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-define
 
 from crawler.catalog import Catalog, Walk
 from crawler.catalog.changes import change_counts
+from crawler.catalog.lineage import identities
 from crawler.checkpoint import Base, CrawlError, Hub, Presence, Skip
+from crawler.evidence.identity import Identity
 from crawler.settings import CrawlerSettings
 from crawler.source import Enough, Mode, Source
 
@@ -25,6 +27,8 @@ PROBES = 200
 _LOOKS = 50
 """Repositories to look into that are read from the catalog at a time."""
 
+Identify = Callable[[Sequence[str]], Mapping[str, Identity]]
+"""From SHA-256 digests to those files that are known, such as `crawler.civitai.by_hash.identify`."""
 Progress = Callable[[Hub, str, int], None]
 """Told, after each commit, of the hub, what was read of it, and how many checkpoints that brought."""
 
@@ -75,6 +79,7 @@ def crawl(
     settings: CrawlerSettings,
     *,
     resolve_base: Callable[[str], Base | Skip],
+    identify: Identify | None = None,
     limit: int | None = None,
     progress: Progress = lambda hub, what, found: None,
 ) -> CrawlSummary:
@@ -86,6 +91,7 @@ def crawl(
     Args:
         resolve_base: looks up a base model's repository; called for each one that is named and not known
             since the last full walk.
+        identify: looks up whose files digests are; None leaves it at what the catalog itself knows.
         limit: ends the crawl after the page, or look, that reaches so many checkpoints, over all sources.
     """
     visits = [_Visit(source, catalog, settings, progress) for source in sources]
@@ -94,6 +100,7 @@ def crawl(
         visit.run(left)
         if left is not None:
             left = max(0, left - visit.found())
+    _name_bases(catalog, settings, identify)
     refused = _look_up_bases(catalog, settings, resolve_base)
     counts = catalog.counts()
     return CrawlSummary(
@@ -214,6 +221,20 @@ class _Visit:
     def _fail(self, error: Exception) -> None:
         self.failure = str(error) or type(error).__name__
         logger.error("%s: the crawl stopped early: %s", self.source.hub, self.failure)
+
+
+def _name_bases(catalog: Catalog, settings: CrawlerSettings, identify: Identify | None) -> None:
+    """Find out whose file a base is that a header names by its digest alone."""
+    digests = catalog.identities.unnamed(again_after=timedelta(days=settings.full_pass_days))
+    found = identities(catalog.engine, digests)
+    try:
+        if identify and (rest := [digest for digest in digests if digest not in found]):
+            found |= identify(rest)
+    except UNREACHABLE as error:
+        logger.error("base models by digest: %s; the next crawl asks again", error)
+        digests = list(found)
+    catalog.identities.remember(digests, found)
+    catalog.identities.name()
 
 
 def _look_up_bases(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from leaksweep.summaries import CLEAN, INCOMPLETE, Summary, counted
 
 if TYPE_CHECKING:
     from crawler.catalog.changes import Change
-    from crawler.crawl import SourceSummary
+    from crawler.crawl import Identify, SourceSummary
     from crawler.guest.budget import Budget
     from crawler.source import Source
 
@@ -32,7 +33,9 @@ def crawl(run: Run, *, limit: int | None = None) -> Summary:
         CrawlError: the catalog or the shared budget cannot be used.
     """
     from crawler.civitai import Civitai
+    from crawler.civitai.by_hash import identify
     from crawler.crawl import crawl as crawl_hubs
+    from crawler.evidence.observations import Observer, observation_key
     from crawler.guest.client import civitai_client, hub_api
     from crawler.guest.traffic import Traffic
     from crawler.huggingface import HuggingFace
@@ -41,11 +44,15 @@ def crawl(run: Run, *, limit: int | None = None) -> Summary:
     with opened(run) as (catalog, _), ExitStack() as stack:
         budget = shared_budget(run)
         api = hub_api(settings, tokens[Hub.HUGGINGFACE], budget=budget, traffic=traffic)
-        hugging_face = HuggingFace(api, settings, catalog.asked)
+        observe = Observer(observation_key(run.home.root / "observations.key"), settings.keep_leaks)
+        hugging_face = HuggingFace(api, settings, catalog.asked, observe)
         sources: dict[Hub, Source] = {Hub.HUGGINGFACE: hugging_face}
+        whose: Identify | None = None
         if Hub.CIVITAI in settings.sources:
             client = civitai_client(settings, tokens[Hub.CIVITAI], budget=budget, traffic=traffic)
-            sources[Hub.CIVITAI] = Civitai(stack.enter_context(client), settings, catalog.asked)
+            stack.enter_context(client)
+            sources[Hub.CIVITAI] = Civitai(client, settings, catalog.asked, observe=observe)
+            whose = partial(identify, client)
         show = stack.enter_context(bar("checkpoints", run.no_bar, "crawling"))
 
         def progress(hub: Hub, what: str, found: int) -> None:
@@ -57,6 +64,7 @@ def crawl(run: Run, *, limit: int | None = None) -> Summary:
             catalog,
             settings,
             resolve_base=hugging_face.resolve_base,
+            identify=whose,
             limit=limit or settings.max_checkpoints,
             progress=progress,
         )
@@ -127,7 +135,7 @@ def shared_budget(run: Run) -> Budget:
     """What all processes of this home may ask of the hubs together."""
     from crawler.guest.budget import Budget
 
-    return Budget(run.home.root / "budget.db")
+    return Budget(run.home.root / "guest.db")
 
 
 def _lines(source: SourceSummary) -> Iterator[str]:

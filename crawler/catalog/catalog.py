@@ -14,6 +14,7 @@ from crawler.catalog import tables
 from crawler.catalog.bases import KnownBases
 from crawler.catalog.cache import AskedOnce
 from crawler.catalog.engine import upsert
+from crawler.catalog.identities import Identities
 from crawler.catalog.presence import Absences
 from crawler.catalog.rows import checkpoint_json, listing_of, skip_json
 from crawler.catalog.walks import Walk, Walks
@@ -47,6 +48,7 @@ class Catalog:
         self.walks = Walks(engine, clock)
         self.absences = Absences(engine, clock)
         self.bases = KnownBases(engine, clock)
+        self.identities = Identities(engine, clock)
         self.asked = AskedOnce(engine)
 
     def create(self) -> None:

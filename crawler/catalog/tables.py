@@ -186,6 +186,19 @@ observation = Table(
 )
 """What headers give away of people, by a keyed hash: the same digest in two places is the same text."""
 
+identity = Table(
+    "identity",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("asked_at", String, nullable=False),
+    Column("hub", String),
+    Column("repo", String),
+    Column("revision", String),
+    Column("title", Text),
+    Column("family", String),
+)
+"""Whose file a digest is that a header names as its base; without a hub: nobody's who was asked."""
+
 base = Table(
     "base",
     metadata,
