@@ -1,229 +1,134 @@
-"""The Civitai source: nothing is lost by the hub's cursors, headers are read where they help."""
+"""The Civitai source's full pass: no listing loses a model for good, whatever the hub does on the way."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
-
 import httpx
-import numpy as np
 import pytest
-from safetensors.numpy import save
 
-from crawler.checkpoint import Checkpoint, Grade, Kind, Page, Skip, SkipReason
-from crawler.civitai.listing import SORTS, Civitai
-from crawler.settings import CrawlerSettings
-from crawler.source import SourceError
-from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent
+from crawler.checkpoint import Checkpoint, Page, Presence, Skip, SkipReason
+from crawler.civitai import Civitai
+from crawler.source import Mode, SourceError
+from leaksweep.hub.content import HubContent
 from leaksweep.hub.faults import Faults, Strike
-from leaksweep.hub.serve import LocalHub
+from tests.fakes_civitai import Answer, BreaksOn, Script, answer, lora, numbers, rows, serving, source, walked
 
-Source = Callable[..., Civitai]
-Crawl = Callable[..., list[Checkpoint | Skip]]
-SHARD = "types=LORA&sort=Oldest"
-CROSS = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
-KOHYA = {
-    "ss_tag_frequency": json.dumps({"5_sks": {"a sks cat": 4}}),
-    "ss_dataset_dirs": json.dumps({"5_sks": {"n_repeats": 5, "img_count": 4}}),
-    "ss_new_sd_model_hash": "ab" * 32,
-}
+OLDEST = "types=LORA&sort=Oldest"
+DOWNLOADS = "types=LORA&baseModels=SD+1.5&sort=Most+Downloaded"
 
 
-def weights(
-    metadata: dict[str, str] | None = None, width: int = 64, suffix: str = "lora_down.weight"
-) -> bytes:
-    tensors = {f"{CROSS}.lora_up.weight": (64, 4), f"{CROSS}.{suffix}": (4, width)}
-    return save({name: np.zeros(shape, np.float16) for name, shape in tensors.items()}, metadata)
+def pages_of(script: Script, shard: str = OLDEST, cursor: str | None = None) -> list[Page]:
+    with source("https://civitai.test", transport=script) as found:
+        return list(found.pages(shard, cursor, None))
 
 
-def lora(
-    number: int, data: bytes | None = None, words: tuple[str, ...] = ("sks",), **change: Any
-) -> CivitaiModel:
-    file = CivitaiFile(id=number, name="a.safetensors", content=data if data is not None else weights())
-    version = CivitaiVersion(
-        id=number,
-        name="v1",
-        base_model="SD 1.5",
-        files=(file,),
-        trained_words=words,
-        published_at=change.pop("published_at", f"2024-01-{number % 20 + 1:02}T00:00:00.000Z"),
-    )
-    content = {"type": "LORA", "downloads": number % 7} | change
-    return CivitaiModel(id=number, name=f"model {number}", versions=(version,), **content)
+def enums(*labels: str) -> httpx.Response:
+    return httpx.Response(200, json={"BaseModel": list(labels)})
 
 
-def settings(**change: Any) -> CrawlerSettings:
-    return CrawlerSettings(**{"page_size": 3, "civitai_types": ["LORA"], **change})
+def shards_of(*answers: Answer, mode: Mode = Mode.FULL, **change: object) -> list[str]:
+    with source("http://127.0.0.1:9", transport=Script(*answers), **change) as found:
+        return list(found.shards(mode))
 
 
-@pytest.fixture
-def source() -> Iterator[Source]:
-    """Makes sources of a hub's address; their clients are closed with the test."""
-    with ExitStack() as stack:
-
-        def make(url: str, **change: Any) -> Civitai:
-            client = stack.enter_context(httpx.Client(base_url=url, follow_redirects=True))
-            return Civitai(client, settings(**change))
-
-        yield make
-
-
-@contextmanager
-def serving(*models: CivitaiModel, **hub: Any) -> Iterator[LocalHub]:
-    with LocalHub(HubContent(civitai=models), **hub) as running:
-        yield running
-
-
-@pytest.fixture
-def crawl(source: Source) -> Crawl:
-    """Walks all listings of a hub that holds these models."""
-
-    def walk(*models: CivitaiModel, **change: Any) -> list[Checkpoint | Skip]:
-        with serving(*models) as hub:
-            found = source(hub.civitai_url, **change)
-            return [row for shard in found.shards() for page in found.pages(shard, None) for row in page.rows]
-
-    return walk
-
-
-def test_every_type_is_listed_in_every_order(source: Source) -> None:
-    shards = source("https://civitai.test", civitai_types=["LORA", "Checkpoint"]).shards()
-    assert shards == [
+def test_a_full_pass_walks_by_age_and_by_base_model() -> None:
+    labels = enums("SD 1.5", "Wan Video 14B t2v", "Brand New", "Other")
+    assert shards_of(labels, civitai_types=["LORA", "DoRA"]) == [
         "types=LORA&sort=Oldest",
-        "types=Checkpoint&sort=Oldest",
-        "types=LORA&sort=Most+Downloaded",
-        "types=Checkpoint&sort=Most+Downloaded",
+        "types=DoRA&sort=Oldest",
+        "types=LORA&baseModels=SD+1.5&sort=Most+Downloaded",
+        "types=LORA&baseModels=Brand+New&sort=Most+Downloaded",
+        "types=DoRA&baseModels=SD+1.5&sort=Most+Downloaded",
+        "types=DoRA&baseModels=Brand+New&sort=Most+Downloaded",
     ]
 
 
-def test_no_model_is_lost_and_none_comes_twice(crawl: Crawl) -> None:
-    rows = crawl(*(lora(number) for number in range(1, 41)))
-    assert sorted(int(row.repo) for row in rows) == list(range(1, 41))
+@pytest.mark.parametrize("refusal", [httpx.Response(503), httpx.Response(200, json={}), httpx.Response(404)])
+def test_without_the_hubs_words_our_own_are_listed(
+    refusal: httpx.Response, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = shards_of(refusal)
+    assert DOWNLOADS in found
+    assert not [shard for shard in found if "Wan" in shard]
+    assert "does not tell its base models" in caplog.text
 
 
-@pytest.mark.parametrize("order", SORTS)
-def test_each_order_alone_loses_none_and_goes_on_from_every_cursor(source: Source, order: str) -> None:
-    shard = f"types=LORA&sort={order}"
-    with serving(*(lora(number) for number in range(1, 20))) as hub:
-        pages = list(source(hub.civitai_url).pages(shard, None))
-        everything = {row.repo for page in pages for row in page.rows}
+def test_no_model_is_lost() -> None:
+    with serving(*(lora(number) for number in range(1, 41))) as hub, source(hub.civitai_url) as found:
+        assert numbers(walked(found)) == set(range(1, 41))
+
+
+@pytest.mark.parametrize("shard", [OLDEST, DOWNLOADS])
+def test_each_listing_alone_loses_none_and_goes_on_from_every_cursor(shard: str) -> None:
+    with serving(*(lora(number) for number in range(1, 20))) as hub, source(hub.civitai_url) as found:
+        pages = list(found.pages(shard, None, None))
+        everything = numbers(pages)
         for index, page in enumerate(pages[:-1]):
-            rest = {
-                row.repo for more in source(hub.civitai_url).pages(shard, page.cursor) for row in more.rows
-            }
-            before = {row.repo for earlier in pages[: index + 1] for row in earlier.rows}
-            assert before | rest == everything
+            rest = numbers(found.pages(shard, page.cursor, None))
+            assert numbers(pages[: index + 1]) | rest == everything
     assert len(everything) == 19
 
 
-def test_a_time_shared_by_more_models_than_a_page_holds_ends_the_listing_instead_of_looping(
-    crawl: Crawl, source: Source
-) -> None:
-    same = [lora(number, published_at="2024-01-01T00:00:00.000Z") for number in range(1, 8)]
-    with serving(*same) as hub:
-        pages = list(source(hub.civitai_url).pages(SHARD, None))
+def test_newest_as_a_plain_client_reads_it_loses_one_at_each_boundary() -> None:
+    """What the union of listings is for: the same hub, walked in the order that everybody takes."""
+    with serving(*(lora(number) for number in range(1, 41))) as hub:
+        query = {"types": "LORA", "sort": "Newest", "limit": "3"}
+        seen, cursor = [], ""
+        while cursor is not None:
+            more = {"cursor": cursor} if cursor else {}
+            content = httpx.get(f"{hub.civitai_url}/api/v1/models", params=query | more).json()
+            seen += [model["id"] for model in content["items"]]
+            cursor = content["metadata"].get("nextCursor")
+    assert len(seen) == len(set(seen)) == 30
+
+
+def test_models_that_move_while_they_are_walked_are_found_by_age() -> None:
+    models = [lora(number, downloads=number) for number in range(1, 20)]
+    with serving(*models) as hub, source(hub.civitai_url) as found:
+        by_downloads = []
+        for page in found.pages(DOWNLOADS, None, None):
+            by_downloads.append(page)
+            # What is next in line overtakes all that was read already.
+            moved = [lora(number, downloads=number + 100 * (number % 4 == 0)) for number in range(1, 20)]
+            hub.publish(HubContent(civitai=tuple(moved)))
+        assert numbers(by_downloads) != set(range(1, 20))
+        assert numbers(by_downloads) | numbers(found.pages(OLDEST, None, None)) == set(range(1, 20))
+
+
+def test_a_time_shared_by_more_models_than_a_page_holds_is_stepped_over() -> None:
+    models = [lora(number, minutes=number if number < 4 or number > 10 else 5) for number in range(1, 20)]
+    with serving(*models) as hub, source(hub.civitai_url) as found:
+        pages = list(found.pages(OLDEST, None, None))
+        assert [page.notes.get("stuck") for page in pages].count(1) == 1
+        # Only models of that one time are missing, and the other listing has them.
+        assert set(range(1, 20)) - numbers(pages) <= set(range(4, 11))
+        assert numbers(pages) >= {1, 2, 3, *range(11, 20)}
+        assert numbers(walked(found)) == set(range(1, 20))
+
+
+@pytest.mark.parametrize("shard", [OLDEST, DOWNLOADS])
+def test_a_hub_that_sends_us_in_circles_ends_the_listing(shard: str) -> None:
+    script = Script(answer(1, cursor="a"), answer(2, cursor="b"), answer(3, cursor="a"))
+    pages = pages_of(script, shard)
+    assert [page.cursor for page in pages] == ["a", "b", None]
     assert pages[-1].notes["stuck"] == 1
-    assert pages[-1].cursor is None
-    assert sorted(row.repo for row in crawl(*same)) == [str(number) for number in range(1, 8)]
-
-
-def test_states_are_skips_and_archived_models_are_listed_too(crawl: Crawl) -> None:
-    rows = crawl(lora(1, mode="Archived"), lora(2, mode="TakenDown"), lora(3, nsfw_level=16), lora(4))
-    assert {row.repo: getattr(row, "reason", None) for row in rows} == {
-        "1": SkipReason.ARCHIVED,
-        "2": SkipReason.TAKEN_DOWN,
-        "3": None,
-        "4": None,
-    }
-
-
-def test_a_header_is_read_where_there_are_no_trigger_words(crawl: Crawl) -> None:
-    rows = crawl(
-        lora(1, weights(KOHYA), words=()), lora(2, weights(KOHYA)), base_models={"ab" * 32: "zoo/base"}
-    )
-    read, told = sorted(rows, key=lambda row: row.repo)
-    assert isinstance(read, Checkpoint)
-    assert isinstance(told, Checkpoint)
-    assert [prompt.text for prompt in read.prompts] == ["a sks cat", "sks"]
-    assert read.training.images == 4
-    assert read.base
-    assert (read.base.repo, read.base.grade) == ("zoo/base", Grade.DIGEST)
-    assert (told.training.images, told.prompts[0].text) == (None, "sks")
-    (unread,) = crawl(lora(1, weights(KOHYA), words=()), read_headers=False)
-    assert isinstance(unread, Checkpoint)
-    assert unread.prompts == ()
-
-
-def test_only_the_header_tells_which_lycoris_a_locon_is(crawl: Crawl) -> None:
-    rows = crawl(lora(1, weights(suffix="lokr_w1"), type="LoCon"), civitai_types=["LoCon"])
-    (row,) = rows
-    assert isinstance(row, Checkpoint)
-    assert row.kind is Kind.LOKR
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (weights(width=2048), SkipReason.UNSUPPORTED_FAMILY),
-        (weights(suffix="oft_diag"), SkipReason.UNSUPPORTED_KIND),
-        (b"\x80\x04pickle", SkipReason.NOT_WEIGHTS),
-        (weights()[:-1], SkipReason.UNSAFE_FILE),
-    ],
-)
-def test_a_header_that_contradicts_the_label_or_is_none(
-    crawl: Crawl, data: bytes, reason: SkipReason
-) -> None:
-    (row,) = crawl(lora(1, data, words=()))
-    assert isinstance(row, Skip)
-    assert (row.reason, row.revision, row.path) == (reason, "1", "a.safetensors")
-
-
-def test_a_header_that_cannot_be_had_leaves_the_row_as_it_is(source: Source) -> None:
-    with serving(lora(1, words=()), downloads_need_token=True) as hub:
-        (page,) = source(hub.civitai_url).pages(SHARD, None)
-    (row,) = page.rows
-    assert isinstance(row, Checkpoint)
-    assert page.notes == {"checkpoints": 1, "headers_unread": 1}
-
-
-class Script:
-    """Answers one request after the other, and remembers the queries."""
-
-    def __init__(self, *answers: httpx.Response | Callable[[httpx.Request], httpx.Response]) -> None:
-        self.answers = list(answers)
-        self.asked: list[httpx.QueryParams] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url.params)
-        answer = self.answers.pop(0)
-        return answer if isinstance(answer, httpx.Response) else answer(request)
-
-    def pages(self, cursor: str | None = None) -> list[Page]:
-        with httpx.Client(base_url="https://civitai.test", transport=httpx.MockTransport(self)) as client:
-            return list(Civitai(client, settings()).pages(SHARD, cursor))
-
-
-def page(*ids: int, cursor: object = None) -> httpx.Response:
-    models = [{"id": number, "type": "Other", "modelVersions": []} for number in ids]
-    return httpx.Response(200, json={"items": models, "metadata": {"nextCursor": cursor} if cursor else {}})
 
 
 def test_short_and_empty_pages_are_no_end() -> None:
-    script = Script(page(1, cursor="a"), page(cursor="b"), page(cursor=5), page(2))
-    pages = script.pages()
-    assert [[row.repo for row in found.rows] for found in pages] == [["1"], [], [], ["2"]]
-    assert [query.get("cursor") for query in script.asked] == [None, "a", "b", "5"]
-    assert [found.cursor for found in pages] == ["a", "b", "5", None]
+    script = Script(answer(1, cursor="a"), answer(cursor="b"), answer(cursor=5), answer(2))
+    pages = pages_of(script)
+    assert [[listing.repo for listing in page.listings] for page in pages] == [["1"], [], [], ["2"]]
+    assert script.values("cursor") == [None, "a", "b", "5"]
+    assert [page.cursor for page in pages] == ["a", "b", "5", None]
 
 
 def test_what_is_asked_for() -> None:
-    script = Script(page())
-    script.pages()
-    assert dict(script.asked[0]) == {
+    script = Script(answer())
+    pages_of(script, DOWNLOADS)
+    assert script.asked[0].path == "/api/v1/models"
+    assert dict(script.asked[0].params) == {
         "types": "LORA",
-        "sort": "Oldest",
+        "baseModels": "SD 1.5",
+        "sort": "Most Downloaded",
         "period": "AllTime",
         "nsfw": "true",
         "archived": "true",
@@ -231,38 +136,106 @@ def test_what_is_asked_for() -> None:
     }
 
 
+def test_an_address_in_an_answer_is_not_followed() -> None:
+    script = Script(
+        answer(1, cursor="a", nextPage="https://elsewhere.test/api/v1/models?cursor=a"), answer(2)
+    )
+    pages_of(script)
+    assert {url.host for url in script.asked} == {"civitai.test"}
+
+
 def test_a_stored_cursor_that_is_no_longer_understood_restarts_the_listing_once() -> None:
     invalid = httpx.Response(400, json={"error": "Invalid cursor: x"})
-    script = Script(invalid, page(1, cursor="y"), page(2))
-    pages = script.pages("x")
-    assert [query.get("cursor") for query in script.asked] == ["x", None, "y"]
+    script = Script(invalid, answer(1, cursor="y"), answer(2))
+    pages = pages_of(script, cursor="x")
+    assert script.values("cursor") == ["x", None, "y"]
     assert pages[0].notes == {"skips": 1, "restarted": 1}
     with pytest.raises(SourceError, match="Invalid cursor"):
-        Script(page(1, cursor="y"), httpx.Response(400, json={"error": "Invalid cursor: y"})).pages()
+        pages_of(Script(answer(1, cursor="y"), httpx.Response(400, json={"error": "Invalid cursor: y"})))
 
 
-def test_one_broken_model_does_not_cost_the_page() -> None:
-    broken = httpx.Response(500, json={"error": "Cannot read properties of undefined"})
-    script = Script(broken, page(1, cursor="a"), page(2))
-    assert [row.repo for found in script.pages() for row in found.rows] == ["1", "2"]
-    assert [query["limit"] for query in script.asked] == ["3", "1", "3"]
+@pytest.mark.parametrize("shard", [OLDEST, DOWNLOADS])
+@pytest.mark.parametrize("broken", [2, 7, 11, 19])
+def test_one_broken_model_costs_itself_and_is_named(shard: str, broken: int) -> None:
+    with (
+        serving(*(lora(number) for number in range(1, 20))) as hub,
+        source(hub.civitai_url, transport=BreaksOn(broken), page_size=8) as found,
+    ):
+        pages = list(found.pages(shard, None, None))
+    assert numbers(pages) == set(range(1, 20)) - {broken}
+    (skip,) = [row for page in pages for row in page.rows if isinstance(row, Skip)]
+    assert (skip.repo, skip.reason) == (str(broken), SkipReason.MALFORMED)
+    assert sum(page.notes.get("stepped_over", 0) for page in pages) == 1
+
+
+def test_two_broken_models_in_a_row() -> None:
+    with (
+        serving(*(lora(number, downloads=5) for number in range(1, 10))) as hub,
+        source(hub.civitai_url, transport=BreaksOn(4, 5)) as found,
+    ):
+        assert numbers(found.pages(DOWNLOADS, None, None)) == {1, 2, 3, 6, 7, 8, 9}
+        assert numbers(found.pages(OLDEST, None, None)) == {1, 2, 3, 6, 7, 8, 9}
+
+
+def test_a_hub_that_breaks_on_everything_is_down() -> None:
+    faults = Faults(server_error=Strike(on="civitai/api/v1/models"))
+    with (
+        serving(lora(1), faults=faults) as hub,
+        source(hub.civitai_url) as found,
+        pytest.raises(SourceError, match="status 500"),
+    ):
+        list(found.pages(OLDEST, None, None))
+
+
+def test_states_are_presences_and_skips() -> None:
+    with (
+        serving(lora(1, mode="Archived"), lora(2, mode="TakenDown"), lora(3, nsfw_level=16), lora(4)) as hub,
+        source(hub.civitai_url) as found,
+    ):
+        pages = walked(found)
+    presences = {listing.repo: listing.presence for page in pages for listing in page.listings}
+    assert presences == {
+        "1": Presence.ARCHIVED,
+        "2": Presence.TAKEN_DOWN,
+        "3": Presence.PRESENT,
+        "4": Presence.PRESENT,
+    }
+    assert [getattr(row, "reason", None) for row in rows(pages)] == [
+        SkipReason.ARCHIVED,
+        SkipReason.TAKEN_DOWN,
+        None,
+        None,
+    ]
+
+
+def test_rules_change_with_what_decides_and_with_nothing_else() -> None:
+    def rules(**change: object) -> str:
+        with source("https://civitai.test", **change) as found:
+            return found.rules
+
+    assert rules() == rules(page_size=7, civitai_types=["DoRA"], contact="us")
+    changes: list[dict[str, object]] = [{"opt_out": ["7"]}, {"read_headers": False}, {"max_file_bytes": 5}]
+    assert len({rules(), *(rules(**change) for change in changes)}) == 4
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("wrong", "message"),
     [
         (httpx.Response(403, json={"error": "blacklisted"}), "status 403.*blacklisted"),
         (httpx.Response(429), "status 429"),
-        (httpx.Response(200, text="<html>"), "no JSON"),
+        (httpx.Response(200, text="<html>", headers={"Content-Type": "text/html"}), "web page.*regions"),
+        (httpx.Response(200, text=" <!DOCTYPE html>"), "web page"),
+        (httpx.Response(404, text="<html>"), "web page"),
+        (httpx.Response(200, text="["), "no JSON"),
+        (httpx.Response(200, text="[" * 100_000), "no JSON"),
         (httpx.Response(200, json=[]), "no list of models"),
         (httpx.Response(200, json={"items": None}), "no list of models"),
     ],
 )
-def test_errors_name_the_listing_and_the_way_on(answer: httpx.Response, message: str) -> None:
+def test_errors_name_the_reason_and_the_way_on(wrong: httpx.Response, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
-        Script(answer).pages()
-    assert "types=LORA&sort=Oldest" in str(caught.value)
-    assert "crawl again" in str(caught.value)
+        pages_of(Script(wrong))
+    assert "civitai" in str(caught.value)
 
 
 def test_a_broken_connection_is_an_error_of_the_source() -> None:
@@ -270,10 +243,53 @@ def test_a_broken_connection_is_an_error_of_the_source() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with pytest.raises(SourceError, match="ConnectError"):
-        Script(broken).pages()
+        pages_of(Script(broken))
 
 
-def test_the_whole_page_broken_for_good(source: Source) -> None:
-    faults = Faults(server_error=Strike(on="civitai/api/v1/models"))
-    with serving(lora(1), faults=faults) as hub, pytest.raises(SourceError, match="status 500"):
-        list(source(hub.civitai_url).pages(SHARD, None))
+def test_a_region_that_is_not_served_says_so() -> None:
+    moved = httpx.Response(307, headers={"Location": "/region-blocked"})
+    page = httpx.Response(200, text="<html>Not available in your region</html>")
+    with pytest.raises(SourceError, match="region-blocked"):
+        pages_of(Script(moved, page))
+
+
+class TestMembership:
+    """A token of one's own is what the hub's terms ask for."""
+
+    def shards(
+        self, url: str, token: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        with source(url, token=token, transport=transport) as found:
+            found.shards(Mode.INCREMENT)
+
+    def test_without_a_token_nothing_is_asked_of_the_real_hub(self) -> None:
+        script = Script()
+        with pytest.raises(SourceError, match=r"CIVITAI_TOKEN is not set.*11\.4.*make a key"):
+            self.shards("https://civitai.test", transport=script)
+        assert script.asked == []
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"])
+    def test_a_local_hub_needs_none(self, url: str) -> None:
+        self.shards(url, transport=Script())
+
+    def test_a_token_that_the_hub_does_not_know_is_an_error_and_not_a_shorter_list(self) -> None:
+        with serving(lora(1), civitai_tokens=["right"]) as hub:
+            self.shards(hub.civitai_url, "right")
+            with pytest.raises(SourceError, match="does not know the token in CIVITAI_TOKEN") as caught:
+                self.shards(hub.civitai_url, "wrong")
+        assert "wrong" not in str(caught.value)
+
+    def test_a_hub_that_is_down_says_nothing_of_the_token(self) -> None:
+        with pytest.raises(SourceError, match="status 503"):
+            self.shards("http://127.0.0.1:9", "secret", Script(httpx.Response(503)))
+
+
+def test_the_source_keeps_nothing_of_what_it_has_read() -> None:
+    """Memory is flat: which models were seen is the catalog's to know."""
+    with serving(lora(1), lora(2)) as hub, source(hub.civitai_url) as found:
+        before = {name: repr(value) for name, value in vars(found).items()}
+        first = [page.listings for page in walked(found)]
+        assert {name: repr(value) for name, value in vars(found).items()} == before
+        assert [page.listings for page in walked(found)] == first
+        assert isinstance(found, Civitai)
+        assert all(isinstance(row, Checkpoint) for row in rows(walked(found)))

@@ -18,8 +18,8 @@ from enum import StrEnum
 _STATS = re.compile(r"(\d{1,12}\|\d{1,12})\|(\d{1,10})", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[ T][\d:.]{5,15}(?:\+00(?::00)?|Z)?)\|(\d{1,10})", re.ASCII)
 _HIGHEST_ID = 2**31 - 1
-_ID_STEPS, _TIME_STEPS = 30, 22
-_TIME_STEP = timedelta(microseconds=1)
+_ID_STEPS, _TIME_STEPS = 30, 17
+_TIME_STEP = timedelta(milliseconds=1)
 """The precision of the hub's times."""
 
 
@@ -42,7 +42,7 @@ def past(cursor: str | None, order: Order, attempt: int, now: datetime) -> str |
 
     Args:
         cursor: the hub's; None for the beginning.
-        attempt: from 0; the step grows with each, from one id up to all, from a microsecond up to 50 days.
+        attempt: from 0; the step grows with each, from one id up to all, from a millisecond up to 50 days.
         now: where "Newest" begins.
 
     Returns:

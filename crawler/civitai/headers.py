@@ -18,7 +18,7 @@ from crawler.evidence import families
 from crawler.evidence.captions import best_prompts
 from crawler.evidence.header_facts import Observe, cached_header, header_facts
 from crawler.evidence.headers import Header, HeaderError, ranged
-from crawler.evidence.resolve import best_first
+from crawler.evidence.resolve import best_first, resolve
 from crawler.evidence.training_metadata import merge_training
 from crawler.settings import CrawlerSettings
 from crawler.source import Enough, HeaderCache
@@ -105,7 +105,8 @@ class Headers:
             return _skip(row, SkipReason.OPTED_OUT, facts.wish)
         if facts.kind is None:
             return _skip(row, SkipReason.UNSUPPORTED_KIND, f"its header says: {facts.kind_name}")
-        family = facts.family or row.family
+        claims = best_first((*facts.claims, *row.claims))
+        family = facts.family or resolve(claims).family or row.family
         if not families.scannable(family):
             detail = f"{families.without_loader(family)}; by its header"
             return _skip(row, SkipReason.UNSUPPORTED_FAMILY, detail, family)
@@ -113,7 +114,7 @@ class Headers:
             row,
             kind=facts.kind,
             family=family,
-            claims=best_first((*facts.claims, *row.claims)),
+            claims=claims,
             prompts=best_prompts(*facts.prompts, *row.prompts),
             training=merge_training(facts.training, row.training),
             observations=facts.observations,
