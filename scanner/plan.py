@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from types import MappingProxyType
 
 from crawler.checkpoint import Base, BaseClaim, Checkpoint, Hub, Kind, PromptOrigin, Skip, SkipReason
+from crawler.evidence.chain import chain
 from extraction.recipe import Recipe
 from scanner.job import Job
 from scanner.prompts import candidates
@@ -16,6 +19,8 @@ from scanner.triage import by_value, header_reading, reason_to_set_aside
 
 TakenDown = Callable[[Checkpoint], str | None]
 """Why a checkpoint is held down here (`crawler.store.takedowns`); None when it is not."""
+
+ClaimsOf = Callable[[str], Sequence[BaseClaim]]
 
 _ORIGINS = list(PromptOrigin)
 """Best first, as the enumeration is written."""
@@ -51,8 +56,9 @@ def plan(
     settings = settings or ScannerSettings()
     everything = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     claimed = {checkpoint.base.repo for checkpoint in everything.values() if checkpoint.base}
+    claims_of = partial(_claims_of, _by_repo(everything.values()))
     rows = [
-        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed, missing, settings.prompts))
+        (checkpoint, _job_or_skip(checkpoint, recipe, bases, claimed, missing, claims_of, settings.prompts))
         for _, checkpoint in sorted(everything.items())
     ]
     jobs, skips = _one_place_for_each_content(rows, done, selected)
@@ -98,6 +104,7 @@ def _job_or_skip(
     bases: Callable[[str], Base | None],
     claimed: Container[str | None],
     missing: Mapping[str, Skip],
+    claims_of: ClaimsOf,
     most_prompts: int,
 ) -> Job | Skip:
     claim = checkpoint.base
@@ -106,7 +113,8 @@ def _job_or_skip(
     if claim is None or claim.repo is None:
         detail = f"no statement names its base model; its family is {checkpoint.family or 'unknown'}"
         return _skip(checkpoint, SkipReason.UNKNOWN_BASE, detail)
-    if bases(claim.repo) is None:
+    nearest = claim.repo if bases(claim.repo) else _behind(checkpoint, bases, claims_of)
+    if nearest is None:
         why = missing.get(claim.repo)
         detail = f"{why.reason}, {why.detail}" if why else "it is not in the catalog; crawl again"
         detail = f"its base {claim.repo} (by {claim.source}): {detail}"
@@ -118,10 +126,36 @@ def _job_or_skip(
         recipe=recipe,
         prompt=prompt,
         more_prompts=tuple(more),
-        base_repo=claim.repo,
+        base_repo=nearest,
         generations=recipe.generations(pictures),
         pictures=pictures or recipe.pictures,
     )
+
+
+def _behind(checkpoint: Checkpoint, bases: Callable[[str], Base | None], claims_of: ClaimsOf) -> str | None:
+    """The first base behind the claimed one that can be loaded: a LoRA on a fine-tune that is a single file.
+
+    What the fine-tune between them was taught is then part of the difference; `leaksweep explain` says so.
+    """
+    own = checkpoint.id
+    found = chain(
+        own,
+        lambda name: checkpoint.claims if name == own else claims_of(name),
+        lambda base: bases(base) is not None,
+    )
+    return found.nearest.base if found.nearest else None
+
+
+def _by_repo(checkpoints: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
+    found: dict[str, list[Checkpoint]] = defaultdict(list)
+    for checkpoint in checkpoints:
+        found[checkpoint.repo].append(checkpoint)
+    return found
+
+
+def _claims_of(places: Mapping[str, Sequence[Checkpoint]], repo: str) -> tuple[BaseClaim, ...]:
+    """What is claimed of the base of a repository's checkpoints, all together."""
+    return tuple(dict.fromkeys(claim for one in places.get(repo, ()) for claim in one.claims))
 
 
 def _is_base_model(checkpoint: Checkpoint, claim: BaseClaim | None, claimed: Container[str | None]) -> bool:

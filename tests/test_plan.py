@@ -101,6 +101,20 @@ def test_a_base_that_the_crawl_could_not_find_says_why():
     assert "crawl again" in skip.detail
 
 
+def test_a_lora_on_a_fine_tune_that_cannot_be_loaded_is_held_against_what_stands_behind_it():
+    between = checkpoint("bob/mix", base="base/two", kind=Kind.FULL)
+    rows = planned(checkpoint("ann/lora", base="bob/mix"), between)
+    assert {row.checkpoint.repo: row.base_repo for row in rows if isinstance(row, Job)} == {
+        "ann/lora": "base/two",
+        "bob/mix": "base/two",
+    }
+
+
+def test_a_cycle_of_bases_is_a_missing_base():
+    rows = planned(checkpoint("ann/a", base="bob/b"), checkpoint("bob/b", base="ann/a"))
+    assert [row.reason for row in rows if isinstance(row, Skip)] == [SkipReason.MISSING_BASE] * 2
+
+
 def test_a_base_model_is_no_fine_tune():
     itself = checkpoint("base/one", base="base/one", kind=Kind.FULL)
     unclaimed = checkpoint("base/two", base=None, kind=Kind.FULL)
