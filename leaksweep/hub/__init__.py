@@ -1,5 +1,6 @@
 """A local hub: the Hugging Face Hub and Civitai imitated on loopback, for the real clients to speak to."""
 
+from leaksweep.hub.changes import Change, Changes, NothingToChange, Schedule
 from leaksweep.hub.content import (
     CivitaiFile,
     CivitaiModel,
@@ -19,6 +20,8 @@ from leaksweep.hub.traffic import Logged
 __all__ = [
     "ALWAYS",
     "ONCE",
+    "Change",
+    "Changes",
     "CivitaiFile",
     "CivitaiModel",
     "CivitaiVersion",
@@ -30,6 +33,8 @@ __all__ = [
     "Limits",
     "LocalHub",
     "Logged",
+    "NothingToChange",
+    "Schedule",
     "Strike",
     "Synthetic",
     "files_in",

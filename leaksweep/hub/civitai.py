@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from leaksweep.hub.blob import Blob
-from leaksweep.hub.civitai_listing import SORTS, Refused, listing, sort_key
-from leaksweep.hub.civitai_rows import Json, by_id_row, hashes, list_row, version_row
+from leaksweep.hub.changes import Changes, Schedule
+from leaksweep.hub.civitai_listing import SORTS, Refused, filtered, listing, sort_key
+from leaksweep.hub.civitai_rows import Json, by_id_row, hashes, is_listed, list_row, version_row
 from leaksweep.hub.civitai_vocabulary import ENUMS, version_name
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
+from leaksweep.hub.editing import ModelEditor
 from leaksweep.hub.faults import Striker
 from leaksweep.hub.json_body import json_body
 from leaksweep.hub.limits import Limits, Meter
@@ -43,6 +46,7 @@ class Civitai:
         meter: Meter,
         tokens: Collection[str],
         downloads_need_token: bool,
+        schedule: Schedule | None = None,
     ) -> None:
         self._url = url
         self._storage = storage
@@ -51,12 +55,14 @@ class Civitai:
         self._meter = meter
         self._tokens = tokens
         self._downloads_need_token = downloads_need_token
+        self._schedule = schedule
         self.publish(())
 
     def publish(self, models: Sequence[CivitaiModel], computed: Computed[CivitaiModel] | None = None) -> None:
         """Serve these models from now on, and those that are computed."""
         orders = {sort: sort_key(sort) for sort in SORTS}
         self.shelf = Shelf(orders, _names, computed, models)
+        self.changes = Changes(self.shelf, ModelEditor(), shown, self._schedule)
         self._held: dict[CivitaiFile, Blob] = {}
 
     def _blobs(self, file: CivitaiFile) -> Blob:
@@ -110,6 +116,8 @@ class Civitai:
         every = "ids" in query or "username" in query
         with self.shelf.lock:
             found = listing(self.shelf, query, member=self._member(request))
+        if "ids" not in query:
+            self.changes.after_listing()
         rows = [
             (model, list_row(model, self._blobs, self._url, every_availability=every))
             for model in found.models
@@ -204,6 +212,12 @@ class Civitai:
         """Tell whether a valid token came along. A bad one counts as none, silently, as on the hub."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         return (token or request.query_params.get("token", "")) in self._tokens
+
+
+def shown(query: QueryParams) -> Callable[[CivitaiModel], bool]:
+    """Return whether the listing of a query has a model."""
+    keep = filtered(query)
+    return lambda model: keep(model) and is_listed(model)
 
 
 def _names(model: CivitaiModel) -> list[str]:

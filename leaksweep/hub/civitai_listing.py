@@ -71,7 +71,7 @@ def listing(shelf: Shelf[CivitaiModel], query: QueryParams, *, member: bool) -> 
     sort = query.get("sort", "Highest Rated")
     if sort not in SORTS:
         raise _invalid("sort", f"Invalid option: expected one of {'|'.join(SORTS)}")
-    keep = _filter(query)
+    keep = filtered(query)
     if "query" in query:
         return _search((model for _, model in shelf.walk(sort, (), query) if keep(model)), query, limit)
     start = _after(query["cursor"], sort) if "cursor" in query else ()
@@ -104,7 +104,7 @@ def _candidates(
     yield from sorted((pair for pair in pairs if pair[0] >= start), key=lambda pair: pair[0])
 
 
-def _filter(query: QueryParams) -> Callable[[CivitaiModel], bool]:
+def filtered(query: QueryParams) -> Callable[[CivitaiModel], bool]:
     """Return whether a model is listed, by the hub's rules and the query's filters.
 
     Every filter may be repeated; values of one are alternatives.

@@ -23,13 +23,7 @@ def list_row(model: CivitaiModel, blobs: Blobs, url: str, *, every_availability:
         url: where the API is, for download URLs.
         every_availability: show versions that are not public too, as when models are asked for by id.
     """
-    shown = [
-        version
-        for version in model.versions
-        if version.status == "Published"
-        and version.files
-        and (every_availability or version.availability == "Public")
-    ]
+    shown = shown_versions(model, every_availability=every_availability)
     row: Json = {
         "id": model.id,
         "name": model.name,
@@ -58,6 +52,22 @@ def list_row(model: CivitaiModel, blobs: Blobs, url: str, *, every_availability:
     if model.mode:
         row["mode"] = model.mode
     return row
+
+
+def shown_versions(model: CivitaiModel, *, every_availability: bool = False) -> list[CivitaiVersion]:
+    """Return the versions that a list shows."""
+    return [
+        version
+        for version in model.versions
+        if version.status == "Published"
+        and version.files
+        and (every_availability or version.availability == "Public")
+    ]
+
+
+def is_listed(model: CivitaiModel) -> bool:
+    """Tell whether a model is left on its page: one that has versions, but shows none, is not."""
+    return not model.versions or bool(shown_versions(model))
 
 
 def by_id_row(model: CivitaiModel, blobs: Blobs, url: str) -> Json:

@@ -72,6 +72,8 @@ class HubRepo:
     """The `_id`, 24 hex digits; made from the time of creation and the first id when it is not given."""
     sha: str | None = None
     """The commit, 40 hex digits; made from the files when it is not given."""
+    former_shas: tuple[str, ...] = ()
+    """Commits before the present one. Their files are answered with as those of the present one."""
     stated_sizes: Mapping[str, int] = field(default_factory=dict)
     """Path to the size in bytes that the hub states of it, where that is a lie."""
     scans_done: bool = True

@@ -12,10 +12,12 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from leaksweep.hub.changes import Changes, Schedule
 from leaksweep.hub.content import HubRepo
 from leaksweep.hub.delivery import deliver
+from leaksweep.hub.editing import RepoEditor
 from leaksweep.hub.faults import Striker
-from leaksweep.hub.huggingface_listing import SORTS, BadQuery, page, sort_key
+from leaksweep.hub.huggingface_listing import SORTS, BadQuery, page, shown, sort_key
 from leaksweep.hub.huggingface_rows import EXPANDABLE, FULL_FIELDS, INFO_FIELDS, LIST_FIELDS, Served, row
 from leaksweep.hub.json_body import json_body
 from leaksweep.hub.limits import Limits, Meter
@@ -37,6 +39,7 @@ class HuggingFace:
         limits: Limits,
         meter: Meter,
         tokens: Mapping[str, Collection[str]],
+        schedule: Schedule | None = None,
     ) -> None:
         self._url = url
         self._storage = storage
@@ -44,12 +47,14 @@ class HuggingFace:
         self._limits = limits
         self._meter = meter
         self._tokens = tokens
+        self._schedule = schedule
         self.publish(())
 
     def publish(self, repos: Sequence[HubRepo], computed: Computed[Served] | None = None) -> None:
         """Serve these repositories from now on, and those that are computed."""
         orders = {sort: sort_key(sort) for sort in SORTS}
         self.shelf = Shelf(orders, lambda served: served.repo.names, computed, map(Served, repos))
+        self.changes = Changes(self.shelf, RepoEditor(), shown, self._schedule)
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request, with the headers that every answer has."""
@@ -97,7 +102,7 @@ class HuggingFace:
                 return self._info(request, served)
             case ["scan"]:
                 return _json(served.scan())
-            case ["revision" | "tree" | "paths-info", revision, *_] if revision not in ("main", served.sha):
+            case ["revision" | "tree" | "paths-info", revision, *_] if revision not in served.revisions:
                 return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
             case ["revision", _]:
                 return self._info(request, served)
@@ -117,6 +122,7 @@ class HuggingFace:
             with self.shelf.lock:
                 served, cursor = page(self.shelf, query)
                 rows = [row(one, fields, self.shelf.find) for one in served]
+            self.changes.after_listing()
         except BadQuery as error:
             return _error(400, str(error))
         response = _json(rows)
@@ -171,9 +177,9 @@ class HuggingFace:
                 f" and you are not in the authorized list. Visit {self._url}/{repo.id} to ask for access."
             )
             return _error(403, restricted, code="GatedRepo")
-        if revision not in ("main", served.sha):
+        if revision not in served.revisions:
             return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
-        commit = {"X-Repo-Commit": served.sha}
+        commit = {"X-Repo-Commit": served.sha if revision == "main" else revision}
         blob = served.blobs.get(path)
         if blob is None:
             return _error(404, "Entry not found", code="EntryNotFound", headers=commit)

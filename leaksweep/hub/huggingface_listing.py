@@ -49,8 +49,9 @@ def page(shelf: Shelf[Served], query: QueryParams) -> tuple[list[Served], str | 
     limit = min(int(query.get("limit", MAX_PAGE)), MAX_PAGE)
     start = _after(query["cursor"], sort) if "cursor" in query else ()
     rows: list[Served] = []
+    is_shown = shown(query)
     for key, served in shelf.walk(sort, start, query):
-        if key != start and not served.repo.private and _matches(served, query):
+        if key != start and is_shown(served):
             if len(rows) == limit:
                 return rows, _cursor(sort, rows[-1]) if rows else None
             rows.append(served)
@@ -65,15 +66,24 @@ def _rank(sort: str, value: Any) -> int:
     return -(milliseconds(value) if sort in _TIMES else int(value))
 
 
-def _matches(served: Served, query: QueryParams) -> bool:
-    repo, tags = served.repo, query.getlist("filter")
-    return (
-        (not tags or set(tags) <= set(served.tags))
-        and query.get("pipeline_tag") in (None, repo.pipeline_tag)
-        and query.get("author") in (None, repo.id.partition("/")[0])
-        and ("search" not in query or query["search"].lower() in repo.id.lower())
-        and query.get("gated") in (None, str(bool(repo.gated)).lower())
-    )
+def shown(query: QueryParams) -> Callable[[Served], bool]:
+    """Return whether the listing of a query has a repository."""
+    wanted = set(query.getlist("filter"))
+    pipeline, author, gated = query.get("pipeline_tag"), query.get("author"), query.get("gated")
+    search = query.get("search", "").lower()
+
+    def is_shown(served: Served) -> bool:
+        repo = served.repo
+        return (
+            not repo.private
+            and (not wanted or wanted <= set(served.tags))
+            and pipeline in (None, repo.pipeline_tag)
+            and author in (None, repo.id.partition("/")[0])
+            and (not search or search in repo.id.lower())
+            and gated in (None, str(bool(repo.gated)).lower())
+        )
+
+    return is_shown
 
 
 def _cursor(sort: str, last: Served) -> str:

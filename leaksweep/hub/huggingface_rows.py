@@ -80,6 +80,11 @@ class Served:
         names = (f"{path} {self.oid(path)}\n" for path in self.blobs)
         return hashlib.sha1("".join([self.repo.id, "\n", *names]).encode(), usedforsecurity=False).hexdigest()
 
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """What names a commit."""
+        return ("main", self.sha, *self.repo.former_shas)
+
     @cached_property
     def class_name(self) -> str | None:
         """The pipeline's class, from model_index.json."""

@@ -17,10 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from leaksweep.hub.changes import Changes, Schedule
 from leaksweep.hub.civitai import Civitai
-from leaksweep.hub.content import HubContent
+from leaksweep.hub.content import CivitaiModel, HubContent
 from leaksweep.hub.faults import Faults, Striker
 from leaksweep.hub.huggingface import HuggingFace
+from leaksweep.hub.huggingface_rows import Served
 from leaksweep.hub.limits import Clock, Limits, Meter
 from leaksweep.hub.storage import Storage
 from leaksweep.hub.synthetic import Synthetic
@@ -38,6 +40,7 @@ class LocalHub:
     Args:
         content: what both hubs hold.
         synthetic: what they hold besides, computed row by row, however many there are.
+        schedule: what changes on each hub while it is listed; nothing, unless told.
         faults: what goes wrong; nothing, unless told.
         limits: quotas and lifetimes.
         tokens: valid Hugging Face tokens, each with the gated and private repositories it may read.
@@ -52,6 +55,7 @@ class LocalHub:
         content: HubContent = EMPTY,
         *,
         synthetic: Synthetic | None = None,
+        schedule: Schedule | None = None,
         faults: Faults | None = None,
         limits: Limits | None = None,
         tokens: Mapping[str, Collection[str]] | None = None,
@@ -70,9 +74,18 @@ class LocalHub:
         )
         meter = Meter(limits.window, clock)
         storage = Storage(self.storage_url, self._striker, clock, limits.url_lifetime)
-        self._huggingface = HuggingFace(self.url, storage, self._striker, limits, meter, tokens or {})
+        self._huggingface = HuggingFace(
+            self.url, storage, self._striker, limits, meter, tokens or {}, schedule
+        )
         self._civitai = Civitai(
-            self.civitai_url, storage, self._striker, limits, meter, civitai_tokens, downloads_need_token
+            self.civitai_url,
+            storage,
+            self._striker,
+            limits,
+            meter,
+            civitai_tokens,
+            downloads_need_token,
+            schedule,
         )
         self._synthetic = synthetic
         self.publish(content)
@@ -92,6 +105,16 @@ class LocalHub:
         some = self._synthetic
         self._huggingface.publish(content.repos, some.huggingface() if some else None)
         self._civitai.publish(content.civitai, some.civitai() if some else None)
+
+    @property
+    def repo_changes(self) -> Changes[Served]:
+        """Changes Hugging Face, and tells what it did. Begins anew with `publish`."""
+        return self._huggingface.changes
+
+    @property
+    def model_changes(self) -> Changes[CivitaiModel]:
+        """Changes Civitai, and tells what it did. Begins anew with `publish`."""
+        return self._civitai.changes
 
     def start(self) -> None:
         """Serve until `stop`. Requests sent before the servers are up wait for them."""

@@ -6,6 +6,7 @@ held from then on in place of the computed one.
 
 from __future__ import annotations
 
+import random
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,7 +79,22 @@ class Computed(Protocol[Row_co]):
     rankings: Mapping[str, Ranking]
     """By the name of the order."""
 
+    latest: int
+    """The latest date of any row, in seconds since 1970."""
+
     def make(self, index: int) -> Row_co: ...
+
+    def identity(self, index: int) -> str:
+        """What outlives a rename."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What the row is looked up by."""
+        ...
+
+    def shows(self, query: Query) -> Callable[[int], bool]:
+        """Return whether the answers to a query, taken together, hold a row of this number."""
+        ...
 
     def tester(self, query: Query) -> Callable[[int], bool]:
         """Return a quick test of a row's number: False only if the query's filters leave the row out."""
@@ -109,7 +125,7 @@ class Shelf(Generic[Row]):
         """To be held while a page is read, or a row changed: tests change rows from a thread of their own."""
         self._orders = orders
         self._names = names
-        self._computed = computed
+        self.computed = computed
         self._replaced: set[int] = set()
         self._by_name: dict[str, Row] = {}
         rows = list(held)
@@ -122,20 +138,38 @@ class Shelf(Generic[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         """Yield all rows: those that are held, then the computed ones, by number."""
-        yield from (row for _, row in next(iter(self._sorted.values()), []))
-        if computed := self._computed:
-            yield from (computed.make(n) for n in range(computed.count) if n not in self._replaced)
+        yield from self.held()
+        if self.computed:
+            yield from map(self.computed.make, self.numbers())
 
-    def __len__(self) -> int:
-        held = len(next(iter(self._sorted.values()), []))
-        return held + (self._computed.count - len(self._replaced) if self._computed else 0)
+    def held(self) -> Iterator[Row]:
+        """Yield the rows that are not computed."""
+        return (row for _, row in next(iter(self._sorted.values())))
+
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of the rows that are computed."""
+        count = self.computed.count if self.computed else 0
+        return (number for number in range(count) if number not in self._replaced)
+
+    def any(self, drawn: random.Random) -> Row | None:
+        """A row drawn at random, all with the same chance; None when there is none."""
+        held, computed = next(iter(self._sorted.values())), self.computed
+        left = computed.count - len(self._replaced) if computed else 0
+        if not held and not left:
+            return None
+        place = drawn.randrange(len(held) + left)
+        if computed is None or place < len(held):
+            return held[place][1]
+        while (number := drawn.randrange(computed.count)) in self._replaced:
+            pass
+        return computed.make(number)
 
     def find(self, name: str) -> Row | None:
         """The row that has, or had, this name."""
-        if (row := self._by_name.get(name)) is not None or self._computed is None:
+        if (row := self._by_name.get(name)) is not None or self.computed is None:
             return row
-        number = self._computed.number(name)
-        return None if number is None or number in self._replaced else self._computed.make(number)
+        number = self.computed.number(name)
+        return None if number is None or number in self._replaced else self.computed.make(number)
 
     def walk(self, order: str, start: Key, query: Query) -> Iterator[tuple[Key, Row]]:
         """Yield the rows of an order from a key on, each with its key.
@@ -146,9 +180,9 @@ class Shelf(Generic[Row]):
         held = self._sorted[order]
         first = bisect_left(held, start, key=lambda pair: pair[0])
         one = ((key, row) for key, row in (held[at] for at in range(first, len(held))))
-        if self._computed is None or not self._computed.count:
+        if self.computed is None or not self.computed.count:
             return one
-        return merge(one, self._made(self._computed, order, start, query), key=lambda pair: pair[0])
+        return merge(one, self._made(self.computed, order, start, query), key=lambda pair: pair[0])
 
     def _made(
         self, computed: Computed[Row], order: str, start: Key, query: Query
@@ -178,5 +212,5 @@ class Shelf(Generic[Row]):
                 while rows[place][1] is not row:
                     place += 1
                 del rows[place]
-        elif self._computed and (number := self._computed.number(name)) is not None:
+        elif self.computed and (number := self.computed.number(name)) is not None:
             self._replaced.add(number)

@@ -20,10 +20,10 @@ class Synthetic:
     ties: int = 3
     """Rows that share a date, or a number of downloads. Above 100, Civitai's Oldest leads in a circle."""
 
-    def huggingface(self) -> SyntheticHuggingFace:
-        """Return the repositories."""
-        return SyntheticHuggingFace(self.repos, self.seed, self.ties)
+    def huggingface(self) -> SyntheticHuggingFace | None:
+        """Return the repositories, if there are any."""
+        return SyntheticHuggingFace(self.repos, self.seed, self.ties) if self.repos else None
 
-    def civitai(self) -> SyntheticCivitai:
-        """Return the models."""
-        return SyntheticCivitai(self.models, self.seed, self.ties)
+    def civitai(self) -> SyntheticCivitai | None:
+        """Return the models, if there are any."""
+        return SyntheticCivitai(self.models, self.seed, self.ties) if self.models else None

@@ -8,6 +8,8 @@ from functools import lru_cache, partial
 
 from starlette.datastructures import QueryParams
 
+from leaksweep.hub.civitai_listing import filtered
+from leaksweep.hub.civitai_rows import is_listed
 from leaksweep.hub.civitai_vocabulary import version_name
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
 from leaksweep.hub.shelf import Ranking
@@ -57,6 +59,7 @@ class SyntheticCivitai:
         self._templates = tuple(_template(draw(seed, number)) for number in range(TEMPLATES))
         self._may_match = lru_cache(maxsize=256)(self._matching)
         groups = -(-count // ties)
+        self.latest = START + STEP * groups
 
         def time(group: int) -> int:
             return 1000 * (START + STEP * group)
@@ -117,20 +120,36 @@ class SyntheticCivitai:
         known = digits == name or rest < self._templates[template(index)].versions
         return index if known else None
 
+    def identity(self, index: int) -> str:
+        return str(_id(index))
+
+    def name(self, index: int) -> str:
+        return str(_id(index))
+
     def tester(self, query: QueryParams) -> Callable[[int], bool]:
         """Return a quick test of a model's number: False only if the query's filters leave it out."""
-        types, bases = frozenset(query.getlist("types")), frozenset(query.getlist("baseModels"))
-        if not types and not bases:
-            return lambda index: True
-        allowed = self._may_match(types, bases)
+        allowed = self._may_match(tuple(query.multi_items()), after_cut=False)
         return lambda index: allowed[template(index)]
 
-    def _matching(self, types: frozenset[str], bases: frozenset[str]) -> tuple[bool, ...]:
-        return tuple(
-            (not types or about.type in types)
-            and (not bases or (about.versions > 0 and about.family.label in bases))
-            for about in self._templates
-        )
+    def shows(self, query: QueryParams) -> Callable[[int], bool]:
+        """Return whether the answers to a query, taken together, hold a model of this number."""
+        allowed = self._may_match(tuple(query.multi_items()), after_cut=True)
+        keep, by_template = filtered(query), not {"username", "tag", "ids"} & set(query.keys())
+        return lambda index: allowed[template(index)] and (by_template or keep(self.make(index)))
+
+    def _matching(self, items: tuple[tuple[str, str], ...], *, after_cut: bool) -> tuple[bool, ...]:
+        """Which templates a listing's filters let through, by one model of each.
+
+        Args:
+            after_cut: leave out, too, what the hub drops from a page after it was cut.
+        """
+        kept = [pair for pair in items if pair[0] in ("types", "baseModels", "nsfw", "archived")]
+        keep = filtered(QueryParams(kept))
+        found = dict.fromkeys(range(TEMPLATES), False)
+        for index in range(TEMPLATES):
+            model = self.make(index)
+            found[template(index)] = keep(model) and (not after_cut or is_listed(model))
+        return tuple(found.values())
 
     def _version(self, index: int, about: Template, age: int) -> CivitaiVersion:
         """A version; the one of age 0 is the newest."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from starlette.datastructures import QueryParams
 
 from leaksweep.hub.content import Content, HubRepo
+from leaksweep.hub.huggingface_listing import shown
 from leaksweep.hub.huggingface_rows import Served
 from leaksweep.hub.shelf import Ranking
 from leaksweep.hub.synthetic_draws import START, STEP, TEMPLATES, draw, iso, shuffled, template
@@ -59,8 +60,9 @@ class SyntheticHuggingFace:
         self._may_match = lru_cache(maxsize=256)(self._matching)
         self._base_models: dict[int, Served] = {}
         self._groups = groups = -(-count // ties)
+        self.latest = self._modified(0)
         by_number = Ranking(
-            count=count, ties=ties, value=lambda group: -1000 * _created(group), tie=self._object_id,
+            count=count, ties=ties, value=lambda group: -1000 * _created(group), tie=self.identity,
             descending=True,
         )  # fmt: skip
         more: dict[str, Callable[[int], int]] = {
@@ -70,7 +72,7 @@ class SyntheticHuggingFace:
             "trendingScore": lambda group: group - groups,
         }
         self.rankings: Mapping[str, Ranking] = {"createdAt": by_number} | {
-            order: shuffled(count, ties, seed + step, value, self._object_id)
+            order: shuffled(count, ties, seed + step, value, self.identity)
             for step, (order, value) in enumerate(more.items())
         }
 
@@ -92,7 +94,7 @@ class SyntheticHuggingFace:
         return Served(
             HubRepo(
                 id=f"{owner}/{name}",
-                object_id=self._object_id(index),
+                object_id=self.identity(index),
                 sha=hashlib.sha1(b"%d:%d" % (self._seed, index), usedforsecurity=False).hexdigest(),
                 files=_files(index, about.kind, about.family, name),
                 card={} if is_base else self._card(index, about),
@@ -130,10 +132,28 @@ class SyntheticHuggingFace:
         known = (f"{owner}/{present}", f"{owner}/{former}")[: 1 + self._template(index).renamed]
         return index if name in known else None
 
+    def identity(self, index: int) -> str:
+        """Seconds, machine, counter, as MongoDB makes them."""
+        group = self.rankings["createdAt"].group(index)
+        return f"{_created(group):08x}{self._machine}{index:06x}"
+
+    def name(self, index: int) -> str:
+        owner, name, _ = self._names(index)
+        return f"{owner}/{name}"
+
     def tester(self, query: QueryParams) -> Callable[[int], bool]:
         """Return a quick test of a row's number: False only if the query's filters leave the row out."""
         allowed = self._may_match(tuple(query.getlist("filter")), query.get("pipeline_tag"))
         return lambda index: index < len(FAMILIES) or allowed[template(index)]
+
+    def shows(self, query: QueryParams) -> Callable[[int], bool]:
+        """Return whether the answers to a query, taken together, hold a row of this number."""
+        may_match, is_shown = self.tester(query), shown(query)
+        by_template = not set(query.keys()) - {"filter", "pipeline_tag", "sort", "limit", "expand"}
+        by_template &= not any(tag.startswith("base_model:") for tag in query.getlist("filter"))
+        return lambda index: (
+            may_match(index) and ((by_template and index >= len(FAMILIES)) or is_shown(self.make(index)))
+        )
 
     def _matching(self, tags: tuple[str, ...], pipeline: str | None) -> tuple[bool, ...]:
         """Which templates the filters let through, by one repository of each."""
@@ -142,8 +162,10 @@ class SyntheticHuggingFace:
         for index in range(first, first + TEMPLATES):
             served = self.make(index)
             chained = self._template(index).base == "chain"
-            found[template(index)] = pipeline in (None, served.repo.pipeline_tag) and all(
-                tag in served.tags or (chained and tag.startswith("base_model:")) for tag in tags
+            found[template(index)] = (
+                not served.repo.private
+                and pipeline in (None, served.repo.pipeline_tag)
+                and all(tag in served.tags or (chained and tag.startswith("base_model:")) for tag in tags)
             )
         return tuple(found.values())
 
@@ -168,11 +190,6 @@ class SyntheticHuggingFace:
         subject = _SUBJECTS[index % len(_SUBJECTS)]
         return f"studio{index % 5003}", f"{subject}-{about.kind}-{index}", f"my-{subject}-{index}"
 
-    def _object_id(self, index: int) -> str:
-        """Seconds, machine, counter, as MongoDB makes them."""
-        group = self.rankings["createdAt"].group(index)
-        return f"{_created(group):08x}{self._machine}{index:06x}"
-
     def _card(self, index: int, about: Template) -> dict[str, Any]:
         adapter = about.kind in _ADAPTERS
         card: dict[str, Any] = {"license": "openrail++", "tags": ["lora"] if adapter else [about.kind]}
@@ -193,8 +210,7 @@ class SyntheticHuggingFace:
 
     def _chained(self, index: int) -> str:
         """The repository at half the number: a fine-tune, or at last a base model."""
-        owner, name, _ = self._names(index // 2)
-        return f"{owner}/{name}"
+        return self.name(index // 2)
 
 
 def _created(group: int) -> int:
