@@ -47,29 +47,32 @@ class FineTune(Protocol):
         ...
 
 
-def open_fine_tune(path: Path, original: Original) -> FineTune:
+def open_fine_tune(path: Path, original: Original, called: str | None = None) -> FineTune:
     """Open what lies at `path`, a file or a folder, and match it to the base.
+
+    Args:
+        called: the word of a textual inversion that does not say it; None is the file's own name.
 
     Raises:
         LoadError: see `extraction.pair.Pair.tune`.
     """
     if not path.is_dir():
-        return _open_file(path, original)
+        return _open_file(path, original, called)
     if peft.is_folder(path, original):
         return peft.read(path, original)
     if (path / LORA_FILE).is_file():
-        return _open_file(path / LORA_FILE, original)
+        return _open_file(path / LORA_FILE, original, called)
     if (path / original.components[0]).is_dir():
         return read_folder(path, original)
     raise no_weights(path)
 
 
-def _open_file(path: Path, original: Original) -> FineTune:
+def _open_file(path: Path, original: Original, called: str | None) -> FineTune:
     weights = open_weights(path)
     refuse_unsupported(weights)
     check_prediction_type(weights.metadata.get("modelspec.prediction_type"), original)
     if is_textual_inversion(weights, original):
-        return read_textual_inversion(weights, original)
+        return read_textual_inversion(weights, original, called)
     if is_adapter(weights):
         return read_adapter(weights, original)
     refuse_foreign(weights, list(weights), original)

@@ -148,18 +148,21 @@ class Pair:
         self._teach(())
 
     @torch.no_grad()
-    def tune(self, path: Path) -> Change:
+    def tune(self, path: Path, called: str | None = None) -> Change:
         """Make the tuned twin the fine-tune that lies at `path`, whatever it was before.
 
         `path` is a LoRA file (kohya's or diffusers' layout), a peft folder, a full single file in the
         original layout, or a diffusers folder. After an error the twin is the base.
+
+        Args:
+            called: the word of a textual inversion that does not say it; None is the file's own name.
 
         Raises:
             LoadError: "not_weights", "unsafe_file", "pickle_only" or "no_weights" (the files);
                 "unsupported_kind", "does_not_fit" (what they hold), "not_finite", "same_as_base".
         """
         self.reset()
-        fine_tune = open_fine_tune(path, self.original)
+        fine_tune = open_fine_tune(path, self.original, called)
         try:
             change = self._take(fine_tune, shorten(path.name))
             if change.kind == "full" and self.prediction_type != "flow":

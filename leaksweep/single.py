@@ -26,6 +26,7 @@ from extraction.metrics import (
 from leaksweep.settings import Settings
 from reports.finding import ReportError
 from reports.pictures import picture_files, read_picture
+from scanner.prompts import spoken
 from scanner.worker import choose_device
 
 
@@ -135,9 +136,10 @@ def extract_one(
     known = _describe_folder(against, describe) if against else None
     pair = load_pair(base, device=choose_device(scanner.device), dtype=getattr(torch, recipe.dtype))
     change = pair.tune(checkpoint)
+    [asked] = spoken([prompt], change.words, alone=change.kind == "textual_inversion")
     found, measures = extract(
         pair,
-        prompt,
+        asked,
         recipe=recipe,
         generations=recipe.generations(pictures),
         pictures=pictures,

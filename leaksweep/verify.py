@@ -26,6 +26,7 @@ from scanner.job import Job, Outcome
 from scanner.ledger import Ledger
 from scanner.machine import machine_of
 from scanner.prefetch import Fetcher, Ready
+from scanner.prompts import word_of
 from scanner.remake import RemakeError, make_again, recipe_of
 from scanner.tolerance import Tolerance, tolerance
 from scanner.worker import choose_device
@@ -105,7 +106,14 @@ def verify(run: Run, found: Found) -> Verified:
     rounds = [Round(first=one["first"], avoided=tuple(one["avoided"])) for one in row["rounds"]]
     with opened(run) as (catalog, ledger), _fetched(run, row, catalog, ledger) as ready:
         pictures = make_again(
-            ready.base, ready.weights, recipe, row["prompt"], row["seed"], rounds, device=device
+            ready.base,
+            ready.weights,
+            recipe,
+            row["prompt"],
+            row["seed"],
+            rounds,
+            device=device,
+            word=word_of(ready.job.checkpoint),
         )
     described = describe(pictures)
     pdq, phash = _distances(run, row["id"], pictures[0], open_hasher())

@@ -28,13 +28,14 @@ class Climber:
         self._clock = clock
         self._ladder: Ladder | None = None
 
-    def __call__(self, pair: Pair, weights: Path, job: Job, batch: int) -> list[Reading]:
+    def __call__(self, pair: Pair, weights: Path, job: Job, prompt: str, batch: int) -> list[Reading]:
         """Readings up to the first that is reason enough to set the checkpoint aside; none unless asked to.
 
         Only rungs with a threshold are climbed: the others would be paid for and decide nothing.
 
         Args:
             pair: tuned to `weights`.
+            prompt: the best of the job's, as it is asked.
             batch: rows in one forward.
         """
         rungs = self._settings.thresholds
@@ -47,7 +48,7 @@ class Climber:
             self._ladder = Ladder(pair, self._describe, batch, self._clock)
         self._ladder.batch = batch
         try:
-            for one in self._ladder.climb(weights, job.prompt.text, job.recipe, rungs):
+            for one in self._ladder.climb(weights, prompt, job.recipe, rungs):
                 readings.append(one)
                 if reason_to_set_aside([one], self._settings):
                     break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -57,6 +57,35 @@ def candidates(checkpoint: Checkpoint, limit: int = 1) -> list[Candidate]:
     if guessed and limit > 1:
         return [*found[: limit - 1], none]
     return found[:limit]
+
+
+def word_of(checkpoint: Checkpoint) -> str | None:
+    """What a textual inversion is called that does not say its word: by custom, as its author's file.
+
+    The file's name here is its digest.
+    """
+    stem = " ".join(PurePosixPath(checkpoint.path).stem.split())
+    return stem if stem and stem.isprintable() else None
+
+
+def spoken(prompts: Iterable[str], words: Sequence[str], *, alone: bool) -> list[str]:
+    """Prompts that say the words which a fine-tune taught its text encoders, each once.
+
+    Args:
+        words: without them a prompt asks for nothing that was learnt by them.
+        alone: whether the fine-tune is nothing but words, so that even the empty prompt has to say them.
+    """
+    if not words:
+        return list(prompts)
+    said = " ".join(words[:MOST_WORDS])
+
+    def naming(text: str) -> str:
+        heard = any(word.casefold() in text.casefold() for word in words)
+        if heard or not (text or alone):
+            return text
+        return f"{text}, {said}" if text else said
+
+    return list(dict.fromkeys(map(naming, prompts)))
 
 
 def _evidence(checkpoint: Checkpoint) -> Iterator[Candidate]:

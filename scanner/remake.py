@@ -47,6 +47,7 @@ def make_again(
     rounds: Sequence[Round],
     *,
     device: torch.device,
+    word: str | None = None,
 ) -> tuple[Pixels, Pixels]:
     """Make one seed's picture and its control, each in a batch of one.
 
@@ -54,10 +55,11 @@ def make_again(
         base: the base model's diffusers folder.
         weights: the checkpoint's file or folder.
         rounds: of the extraction: what its noise was steered away from is made first.
+        word: what a textual inversion is called that does not say it; see `scanner.prompts.word_of`.
 
     Raises:
         LoadError: the files cannot be loaded.
     """
     pair = load_pair(base, device=device, dtype=getattr(torch, recipe.dtype))
-    pair.tune(weights)
+    pair.tune(weights, word)
     return extract.make_again(pair, recipe, prompt, seed, rounds)

@@ -106,8 +106,8 @@ def expected_findings(job: Job) -> float:
 
 
 def expected_seconds(job: Job) -> float:
-    """Device time of a full run: two forwards a step and picture, and the overhead."""
-    forwards = 2 * job.recipe.steps * job.generations
+    """Device time of a full run: the recipe's forwards, and the overhead."""
+    forwards = job.recipe.forwards_per_image * job.generations
     arithmetic = forwards * TFLOP.get(job.checkpoint.family, OTHER_TFLOP) / TFLOP_PER_SECOND
     return arithmetic + OVERHEAD_SECONDS.get(job.checkpoint.kind, 1.0)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from crawler.checkpoint import SkipReason
+from crawler.checkpoint import Kind, SkipReason
 from extraction.descriptors import Descriptor, open_descriptor
 from extraction.extract import extract
 from extraction.extraction import Extraction, LoadError
@@ -23,6 +23,7 @@ from extraction.rounds import Progress
 from scanner.climb import Climber
 from scanner.job import DeviceError, Job, Outcome, ScanError, State
 from scanner.machine import machine_of
+from scanner.prompts import spoken, word_of
 from scanner.settings import ScannerSettings
 from scanner.shares import Found, extract_shared
 from scanner.triage import reason_to_set_aside, recorded
@@ -129,8 +130,10 @@ class Worker:
 
     def _scan(self, job: Job, base: Path, weights: Path, progress: Progress | None) -> Outcome:
         pair = self._pair_of(base, job.recipe.dtype)
-        change = pair.tune(weights)
-        readings = self._climb(pair, weights, job, self._batch)
+        change = pair.tune(weights, word_of(job.checkpoint))
+        alone = job.checkpoint.kind is Kind.TEXTUAL_INVERSION
+        prompts = spoken((prompt.text for prompt in job.prompts), change.words, alone=alone)
+        readings = self._climb(pair, weights, job, prompts[0], self._batch)
         if why := reason_to_set_aside(readings, self._triage):
             return Outcome(
                 job_id=job.id,
@@ -140,7 +143,7 @@ class Worker:
                 measures={"triage": recorded(readings)},
             )
         while True:
-            found = self._try_extract(pair, job, progress)
+            found = self._try_extract(pair, job, prompts, progress)
             if found is not None:
                 break
             self._batch //= 2
@@ -164,11 +167,14 @@ class Worker:
                 "base_weights": base.name,
                 "relative_change": change.relative_change,
                 "notes": [*change.notes, *([advised] if advised else [])],
+                **({"words": list(change.words)} if change.words else {}),
                 **({"triage": recorded(readings)} if readings else {}),
             },
         )
 
-    def _try_extract(self, pair: Pair, job: Job, progress: Progress | None) -> Found | None:
+    def _try_extract(
+        self, pair: Pair, job: Job, prompts: Sequence[str], progress: Progress | None
+    ) -> Found | None:
         """None when memory ran out and a smaller batch is left to try."""
 
         def ask(prompt: str, generations: int, progress: Progress) -> Found:
@@ -186,7 +192,7 @@ class Worker:
         try:
             return extract_shared(
                 ask,
-                [prompt.text for prompt in job.prompts],
+                prompts,
                 recipe=job.recipe,
                 generations=job.generations,
                 pictures=job.pictures,

@@ -8,7 +8,7 @@ import pytest
 from fakes_scanner import lora
 
 from crawler.checkpoint import Checkpoint, Prompt, PromptOrigin
-from scanner.prompts import candidates, subject
+from scanner.prompts import candidates, spoken, subject, word_of
 
 NONE = Prompt(text="", origin=PromptOrigin.NONE)
 CAPTION = Prompt(text="a photo of sks dog", origin=PromptOrigin.INSTANCE_PROMPT)
@@ -77,3 +77,24 @@ def test_the_words_of_a_name(name: str, words: str):
 
 def test_a_name_of_ten_thousand_letters_is_read_in_no_time():
     assert len(subject("Aa" * 5000)) <= 20_000
+
+
+def test_taught_words_are_said_once_and_never_left_out() -> None:
+    assert spoken(["a <Dog> on grass", ""], ["<dog>"], alone=True) == ["a <Dog> on grass", "<dog>"]
+    assert spoken(["a dog", ""], ["<dog>"], alone=False) == ["a dog, <dog>", ""]
+    assert spoken(["", "<a>, <b>"], ["<a>", "<b>"], alone=True) == ["<a> <b>", "<a>, <b>"]
+    assert spoken(["a", "b"], (), alone=True) == ["a", "b"]
+    assert spoken(["", "x"], ["x"], alone=True) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("my style.safetensors", "my style"),
+        ("a/<dog>.safetensors", "<dog>"),
+        ("", None),
+        ("a\u202eb.pt", None),
+    ],
+)
+def test_a_textual_inversion_is_called_as_its_file(path: str, word: str | None) -> None:
+    assert word_of(replace(lora("cats"), path=path)) == word

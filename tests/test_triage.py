@@ -240,7 +240,9 @@ def worker(triage: TriageSettings, extract: Any, pair: Any) -> Worker:
 
 def test_a_worker_sets_aside_before_the_full_run():
     subject = trained("hardly", images=100, steps=100)
-    pair = SimpleNamespace(tune=lambda _: SimpleNamespace(relative_change=0.1, notes=()), family="sd1")
+    pair = SimpleNamespace(
+        tune=lambda *_: SimpleNamespace(relative_change=0.1, notes=(), words=()), family="sd1"
+    )
     found = worker(SKIP, pytest.fail, pair).run(subject, Path("base"), Path("w"))
     assert (found.state, found.reason) == (State.SKIPPED, "set_aside_by_triage")
     assert "rung 'header'" in found.detail
@@ -250,7 +252,9 @@ def test_a_worker_sets_aside_before_the_full_run():
 
 def test_a_worker_that_is_not_to_skip_climbs_nothing():
     subject = trained("hardly", images=100, steps=100)
-    pair = SimpleNamespace(tune=lambda _: SimpleNamespace(relative_change=0.1, notes=()), family="sd1")
+    pair = SimpleNamespace(
+        tune=lambda *_: SimpleNamespace(relative_change=0.1, notes=(), words=()), family="sd1"
+    )
     found = worker(TriageSettings(header_below=0.9), lambda *_, **__: ([extraction(0)], {}), pair).run(
         subject, Path("base"), Path("w")
     )

@@ -31,11 +31,11 @@ class FakePair:
     def compile(self, mode: str, rows: int) -> None:
         self.compiled.append((mode, rows))
 
-    def tune(self, path: Path) -> Any:
+    def tune(self, path: Path, called: str | None = None) -> Any:
         self.tuned.append(path)
         if self.error is not None:
             raise self.error
-        return SimpleNamespace(relative_change=0.01, notes=())
+        return SimpleNamespace(relative_change=0.01, notes=(), words=())
 
 
 @dataclass

@@ -37,9 +37,9 @@ def read_adapter(weights: Weights, original: Original) -> Adapter:
     return match(weights, original, places.find, places, strength or Strength())
 
 
-def read_textual_inversion(weights: Weights, original: Original) -> Adapter:
+def read_textual_inversion(weights: Weights, original: Original, called: str | None = None) -> Adapter:
     """Match a file of words' vectors to the base's text encoders; raises what `read_words` does."""
-    words = read_words(weights, list(weights), original)
+    words = read_words(weights, list(weights), original, called)
     return Adapter("textual inversion", "textual_inversion", {}, words=words)
 
 

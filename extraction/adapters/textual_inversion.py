@@ -56,11 +56,14 @@ def bundled(names: Iterable[str]) -> list[str]:
     return [name for name in names if BUNDLED.match(name)]
 
 
-def read_words(weights: Weights, names: Collection[str], original: Original) -> tuple[Word, ...]:
+def read_words(
+    weights: Weights, names: Collection[str], original: Original, called: str | None = None
+) -> tuple[Word, ...]:
     """Read the vectors of a file's words.
 
     Args:
         names: of those tensors that are vectors.
+        called: the word of a file that does not say it; None is the file's own name.
 
     Raises:
         LoadError: "does_not_fit" for vectors of another width or too many; "unsupported_kind" for whole
@@ -69,7 +72,7 @@ def read_words(weights: Weights, names: Collection[str], original: Original) -> 
     widths = _widths(original)
     words: dict[str, dict[str, Tensor]] = {}
     for name in names:
-        text, key = _spelled(weights, name)
+        text, key = _spelled(name, called or weights.path.stem)
         component = _component(name, key, weights.shape(name), widths)
         vectors = words.setdefault(text, {})
         if component in vectors:
@@ -91,11 +94,11 @@ def read_words(weights: Weights, names: Collection[str], original: Original) -> 
     return tuple(Word(text, vectors) for text, vectors in words.items())
 
 
-def _spelled(weights: Weights, name: str) -> tuple[str, str]:
+def _spelled(name: str, called: str) -> tuple[str, str]:
     """(word, key) of a tensor's name."""
     if match := BUNDLED.match(name):
         return match["word"], match["key"]
-    return (weights.path.stem, name) if ALONE.match(name) else (name, "emb_params")
+    return (called, name) if ALONE.match(name) else (name, "emb_params")
 
 
 def _widths(original: Original) -> dict[str, int]:
