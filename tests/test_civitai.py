@@ -155,7 +155,7 @@ def test_a_stored_cursor_that_is_no_longer_understood_restarts_the_listing_once(
 
 
 @pytest.mark.parametrize("shard", [OLDEST, DOWNLOADS])
-@pytest.mark.parametrize("broken", [2, 7, 11, 19])
+@pytest.mark.parametrize("broken", [1, 2, 6, 7, 11, 19])
 def test_one_broken_model_costs_itself_and_is_named(shard: str, broken: int) -> None:
     with (
         serving(*(lora(number) for number in range(1, 20))) as hub,
@@ -163,8 +163,10 @@ def test_one_broken_model_costs_itself_and_is_named(shard: str, broken: int) -> 
     ):
         pages = list(found.pages(shard, None, None))
     assert numbers(pages) == set(range(1, 20)) - {broken}
-    (skip,) = [row for page in pages for row in page.rows if isinstance(row, Skip)]
-    assert (skip.repo, skip.reason) == (str(broken), SkipReason.MALFORMED)
+    skips = [(row.repo, row.reason) for page in pages for row in page.rows if isinstance(row, Skip)]
+    # The first of a listing stands behind no cursor that names it.
+    first = {OLDEST: 1, DOWNLOADS: 6}[shard]
+    assert skips == ([(str(broken), SkipReason.MALFORMED)] if broken != first else [])
     assert sum(page.notes.get("stepped_over", 0) for page in pages) == 1
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -37,31 +38,26 @@ def sentinel(cursor: str) -> int | None:
     return int(found[2]) if found else None
 
 
-def past(cursor: str | None, order: Order, attempt: int, now: datetime) -> str | None:
-    """A cursor of our own a little behind the hub's, to step over a row that the hub breaks on.
+def past(cursor: str, order: Order) -> Iterator[str]:
+    """Yield cursors of our own, farther and farther behind the hub's, to step over a row that breaks it.
 
-    Args:
-        cursor: the hub's; None for the beginning.
-        attempt: from 0; the step grows with each, from one id up to all, from a millisecond up to 50 days.
-        now: where "Newest" begins.
-
-    Returns:
-        None when there is no such cursor, or there were attempts enough.
+    From one id up to all with equal counters, and from a millisecond up to 50 days. None where the cursor has
+    another form.
     """
     if order is Order.MOST_DOWNLOADED:
-        found = _STATS.fullmatch(cursor or "") if attempt < _ID_STEPS else None
-        return f"{found[1]}|{min(int(found[2]) + 2**attempt, _HIGHEST_ID)}" if found else None
-    if cursor is None and order is Order.NEWEST:
-        cursor = f"{_postgres(now)}|0"
-    found = _TIME.fullmatch(cursor or "") if attempt < _TIME_STEPS else None
+        if found := _STATS.fullmatch(cursor):
+            for attempt in range(_ID_STEPS):
+                yield f"{found[1]}|{min(int(found[2]) + 2**attempt, _HIGHEST_ID)}"
+        return
+    found = _TIME.fullmatch(cursor)
     start = _moment(found[1]) if found else None
-    if not found or not start:
-        return None
-    step = _TIME_STEP * 4**attempt
-    try:
-        return f"{_postgres(start + step if order is Order.OLDEST else start - step)}|{found[2]}"
-    except OverflowError:
-        return None
+    if found and start:
+        for attempt in range(_TIME_STEPS):
+            step = _TIME_STEP * 4**attempt
+            try:
+                yield f"{_postgres(start + step if order is Order.OLDEST else start - step)}|{found[2]}"
+            except OverflowError:
+                return
 
 
 def _moment(text: str) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -28,9 +28,7 @@ class Piece:
     notes: dict[str, int]
 
 
-def newest(
-    api: Api, query: Query, place: Place, since: datetime | None, limit: int, now: Callable[[], datetime]
-) -> Iterator[Piece]:
+def newest(api: Api, query: Query, place: Place, since: datetime | None, limit: int) -> Iterator[Piece]:
     """Yield the pages after `place`.
 
     The hub swallows one model at the end of each page, and its cursor names it. Those ids are kept with the
@@ -46,7 +44,7 @@ def newest(
     while True:
         size = limit if not place.again else limit - 1 if limit > 1 else 2
         old = 0
-        for step in walk(api, query, Order.NEWEST, place.cursor, size, now):
+        for step in walk(api, query, Order.NEWEST, place.cursor, size):
             date = _newest_date(step.models)
             # A page without any date, such as an empty one, says neither.
             if date is not None:

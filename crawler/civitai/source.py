@@ -79,11 +79,11 @@ class Civitai:
         order, query = order_of(shard), query_of(shard)
         limit = min(self._settings.page_size, MAX_PAGE)
         if order is Order.NEWEST:
-            for piece in newest(self._api, query, Place.read(cursor), since, limit, self._now):
+            for piece in newest(self._api, query, Place.read(cursor), since, limit):
                 following = piece.place.text() if piece.place else None
                 yield self._page(piece.models, following, piece.broken, piece.notes)
             return
-        for step in walk(self._api, query, order, cursor, limit, self._now):
+        for step in walk(self._api, query, order, cursor, limit):
             yield self._page(step.models, step.following, step.broken, step.notes)
 
     def look(self, listing: Listing, rows: Sequence[Checkpoint]) -> Sequence[Checkpoint | Skip]:

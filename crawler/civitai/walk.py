@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from crawler.civitai.api import AnswerError, Api, Query
@@ -13,6 +12,8 @@ from crawler.civitai.cursors import Order, past, sentinel
 
 _REMEMBERED = 1000
 """Cursors that are compared with the next one: a loop is noticed when it closes, unless it is longer."""
+_FIRST_PAGES = 20
+"""Pages of one model that are tried at a listing's beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +28,7 @@ class Step:
     notes: dict[str, int] = field(default_factory=dict)
 
 
-def walk(
-    api: Api, query: Query, order: Order, cursor: str | None, limit: int, now: Callable[[], datetime]
-) -> Iterator[Step]:
+def walk(api: Api, query: Query, order: Order, cursor: str | None, limit: int) -> Iterator[Step]:
     """Yield the pages after `cursor`, short and empty ones included: only a missing cursor is the end.
 
     - A cursor that was there before ("stuck") ends the listing: the hub loops. Where one time fills a page of
@@ -63,12 +62,12 @@ def walk(
             if size > 1:
                 size //= 2
                 continue
-            step = _over(api, query, order, cursor, now(), error)
+            step = _over(api, query, order, cursor, error)
         size = min(limit, 2 * size)
         stuck = step.following is not None and step.following in recent
         cursor = step.following
         if stuck:
-            behind = past(cursor, order, 0, now()) if order is Order.OLDEST else None
+            behind = next(past(cursor, order), None) if cursor and order is Order.OLDEST else None
             cursor = None if behind in recent else behind
         marks = {**notes, **step.notes, **({"stuck": 1} if stuck else {})}
         yield Step(models=step.models, following=cursor, broken=step.broken, notes=marks)
@@ -84,28 +83,24 @@ def _ask(api: Api, query: Query, cursor: str | None, size: int) -> Step:
     return Step(models=models, following=following)
 
 
-def _over(
-    api: Api, query: Query, order: Order, cursor: str | None, now: datetime, reason: AnswerError
-) -> Step:
+def _over(api: Api, query: Query, order: Order, cursor: str | None, reason: AnswerError) -> Step:
     """The page behind the one model that the hub breaks on, with that model where it can be had by itself.
 
     Raises:
         AnswerError: the hub breaks on whatever is asked: it is the hub, not a model.
     """
-    attempt = 0
-    while (behind := past(cursor, order, attempt, now)) is not None:
+    # Only from its beginning can a listing be counted through.
+    first = ([("page", str(number))] for number in range(2, _FIRST_PAGES))
+    for place in first if cursor is None else ([("cursor", behind)] for behind in past(cursor, order)):
         try:
-            step = _ask(api, query, behind, 1)
+            models, following = api.models([*query, *place, ("limit", "1")])
         except AnswerError as error:
             if error.status != 500:
                 raise
-            attempt += 1
-        else:
-            # In "Newest" the cursor names the model before this page, which is not the broken one.
-            named = sentinel(cursor) if cursor and order is not Order.NEWEST else None
-            found, broken = api.by_ids([named]) if named else ([], [])
-            models = [*found, *step.models]
-            return Step(
-                models=models, following=step.following, broken=tuple(broken), notes={"stepped_over": 1}
-            )
+            continue
+        # In "Newest" the cursor names the model before this page, which is not the broken one.
+        named = sentinel(cursor) if cursor and order is not Order.NEWEST else None
+        found, broken = api.by_ids([named]) if named else ([], [])
+        notes = {"stepped_over": 1}
+        return Step(models=[*found, *models], following=following, broken=tuple(broken), notes=notes)
     raise reason
