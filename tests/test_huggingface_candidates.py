@@ -47,11 +47,11 @@ def test_an_adapter_beside_a_folder_is_another_candidate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "reason"), [("unet", SkipReason.PICKLE_ONLY), ("text_encoder", SkipReason.NO_WEIGHTS)]
+    ("instead", "reason"), [("unet/model.bin", SkipReason.PICKLE_ONLY), ("README.md", SkipReason.NO_WEIGHTS)]
 )
-def test_a_folder_without_a_component(missing: str, reason: SkipReason) -> None:
-    rest = [path for path in FOLDER if not path.startswith(f"{missing}/")]
-    (skip,) = found(*rest, "unet/diffusion_pytorch_model.bin")
+def test_a_folder_without_its_denoiser(instead: str, reason: SkipReason) -> None:
+    rest = [path for path in FOLDER if not path.startswith("unet/")]
+    (skip,) = found(*rest, instead)
     assert isinstance(skip, Skip)
     assert skip.reason is reason
 

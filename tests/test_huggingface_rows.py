@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler.checkpoint import Grade, Listing, Presence, Skip, SkipReason
 from crawler.huggingface.listed import Facts, Listed
-from crawler.huggingface.rows import MAX_NAMED, instance_prompts, named_bases, read_row
+from crawler.huggingface.rows import MAX_FIELD, MAX_NAMED, named_bases, read_row
 
 SHA = "a" * 40
 NUMBER = "638f7ae36c25af4071044105"
@@ -51,7 +51,7 @@ def test_a_row_that_has_to_be_looked_into() -> None:
     )
     assert (listing.downloads, listing.license) == (17259, "openrail++")
     assert listing.presence is Presence.PRESENT
-    assert Facts.from_json(listing.facts) == Facts(adapter=True, prompts=("pixel art",))
+    assert Facts.from_json(listing.facts) == Facts(adapter=True, card={"instance_prompt": "pixel art"})
 
 
 def test_facts_hold_no_counters() -> None:
@@ -202,12 +202,32 @@ def test_the_family_and_grade_of_a_known_base() -> None:
     assert (claim.family, claim.grade) == ("sd1", Grade.DECLARED)
 
 
-def test_instance_prompts() -> None:
-    assert instance_prompts({"cardData": {"instance_prompt": " a photo of\nsks dog "}}) == (
-        "a photo of sks dog",
-    )
-    assert len(instance_prompts({"cardData": {"instance_prompt": ["a", "b", None, ""]}})) == 2
-    assert instance_prompts({"cardData": None}) == ()
+def test_of_a_card_only_what_tells_of_training_is_kept_and_cut() -> None:
+    widget = [{"text": "x" * 10_000, "output": {"url": "a.png"}}] * 100
+    card = {
+        "instance_prompt": "sks",
+        "resolution": 512,
+        "widget": widget,
+        "eval": {"a": [1]},
+        "trigger": None,
+    }
+    listing, _ = read(cardData=card)
+    assert Facts.from_json(listing.facts).card == {
+        "instance_prompt": "sks",
+        "resolution": 512,
+        "widget": [{"text": "x" * MAX_FIELD}] * 5,
+    }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"tags": ["lora", "NoAI"]}, {"cardData": {"tags": ["no-ai"]}}, {"cardData": {"robots": "noindex"}}],
+)
+def test_an_authors_wish_is_obeyed(said: dict[str, Any]) -> None:
+    listing, skip = read(**said)
+    assert skip
+    assert skip.reason is SkipReason.OPTED_OUT
+    assert not listing.look
 
 
 @pytest.mark.parametrize(

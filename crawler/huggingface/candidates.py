@@ -70,6 +70,7 @@ def candidates(
     singles = sorted(filter(_is_single, files.values()), key=_last_first)
     for file in singles[:MAX_FILES]:
         if not file.url:
+            found += 1
             detail = "its name holds characters that cannot be shown, and nobody asks for it"
             yield listed.skip(SkipReason.MALFORMED, detail, path=file.path)
         elif (file.size or 0) < copy_bytes:

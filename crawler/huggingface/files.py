@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
 from crawler.checkpoint import CrawlError, RemoteFile, SkipReason
 from crawler.evidence.headers import RangeReader, ranged
+from crawler.huggingface.cursors import following, unpacked
 from crawler.source import UNAVAILABLE, AnswerCache, SourceError
 
 MAX_TEXT = 1_000_000
@@ -25,6 +26,7 @@ MAX_PATH = 500
 """Characters of a file's path."""
 
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _BUSY = (429, 503)
 """What a hub answers whoever asks for whatever."""
 
@@ -119,16 +121,25 @@ class Files:
         return data
 
     def _entries(self, repo: str, revision: str) -> list[tuple[str, int | None, str | None]]:
-        listed = self._api.list_repo_tree(repo, revision=revision, recursive=True)
-        try:
-            entries = list(islice(listed, MAX_ENTRIES + 1))
-            found = [_entry(entry) for entry in entries if isinstance(entry, RepoFile)]
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            message = f"its list of files is not as documented: {type(error).__name__}"
-            raise Unusable(SkipReason.MALFORMED, message) from error
-        if len(entries) > MAX_ENTRIES:
-            raise Unusable(SkipReason.TOO_LARGE, f"more than {MAX_ENTRIES} files and folders")
-        return found
+        # The library's own listing would try again on top of our transport's attempts.
+        url = f"{self._api.endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}"
+        query = [("recursive", "true")]
+        found: list[tuple[str, int | None, str | None]] = []
+        cursor, read = None, 0
+        while True:
+            response = self.get(url, [*query, *unpacked(cursor)])
+            try:
+                entries = response.json()
+                found += [_entry(entry) for entry in entries if entry["type"] == "file"]
+                cursor = following(response, query)
+            except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
+                message = f"its list of files is not as documented: {type(error).__name__}"
+                raise Unusable(SkipReason.MALFORMED, message) from error
+            read += max(1, len(entries))
+            if cursor is None:
+                return found
+            if read > MAX_ENTRIES:
+                raise Unusable(SkipReason.TOO_LARGE, f"more than {MAX_ENTRIES} files and folders")
 
     def _url(self, repo: str, path: str, revision: str) -> str:
         if not path.isprintable() or len(path) > MAX_PATH or "\\" in path:
@@ -172,11 +183,16 @@ def refusal(error: Exception) -> tuple[SkipReason, str]:
     return SkipReason.UNREACHABLE, detail
 
 
-def _entry(file: RepoFile) -> tuple[str, int | None, str | None]:
-    path = file.path
+def _entry(entry: Mapping[str, Any]) -> tuple[str, int | None, str | None]:
+    path = str(entry["path"])
     if not path.isprintable() or len(path) > MAX_PATH:
         escaped = path[:MAX_PATH].encode("unicode_escape").decode()
         # The backslash marks it; real paths with one are not asked for either.
         path = escaped if "\\" in escaped else f"{escaped}\\..."
-    size = file.size if type(file.size) is int and file.size >= 0 else None
-    return path, size, file.lfs.sha256.lower() if file.lfs else None
+    size, pointer = entry.get("size"), entry.get("lfs")
+    digest = str(pointer["oid"]).lower() if pointer else None
+    return (
+        path,
+        size if type(size) is int and 0 <= size < 2**62 else None,
+        digest if digest and _DIGEST.fullmatch(digest) else None,
+    )
