@@ -13,8 +13,9 @@ import torch
 from fakes_scanner import RECIPE, lora
 from safetensors.torch import save_file
 
-from crawler.checkpoint import Prompt, PromptOrigin, Training
-from scanner.job import Job
+from crawler.checkpoint import Prompt, PromptOrigin, SkipReason, Training
+from crawler.store.refusal import DownloadError
+from scanner.job import Job, State
 from scanner.prefetch import Fetcher, Ready, informed, read_ahead
 
 TRAINING = {"ss_dataset_dirs": json.dumps({"10_sks dog": {"n_repeats": 10, "img_count": 7}})}
@@ -78,3 +79,29 @@ def test_a_job_is_handed_over_with_its_weights_read_ahead(
     ready = Fetcher(files, lambda repo: base)(job)
     assert isinstance(ready, Ready)
     assert asked == [path.stat().st_size]
+
+
+def test_what_was_taken_down_is_not_asked_for(job: Job) -> None:
+    def fetch(*args: object) -> None:
+        raise AssertionError("no file may be asked for")
+
+    files = SimpleNamespace(fetch=fetch, fetch_folder=fetch)
+    outcome = Fetcher(files, lambda repo: None, lambda checkpoint: "2026-11-24: a request")(job)
+    assert (outcome.state, outcome.reason) == (State.SKIPPED, "taken_down")
+    assert "a request" in outcome.detail
+
+
+def test_a_base_without_room_is_tried_again_and_a_lost_one_is_not(job: Job) -> None:
+    asked: list[str] = []
+
+    def lacking(reason: SkipReason) -> Fetcher:
+        def fetch_folder(*args: object) -> None:
+            asked.append(reason)
+            raise DownloadError(reason, "no")
+
+        return Fetcher(SimpleNamespace(fetch_folder=fetch_folder), lambda repo: SimpleNamespace(files=()))
+
+    for reason in (SkipReason.BUDGET, SkipReason.GATED):
+        fetcher = lacking(reason)
+        assert [fetcher(job).reason for _ in range(2)] == [reason, reason]
+    assert asked == [SkipReason.BUDGET, SkipReason.BUDGET, SkipReason.GATED]

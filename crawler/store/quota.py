@@ -47,7 +47,7 @@ class Quota:
         self._budget = budget
         self._needed = needed
         self._disk_free = disk_free
-        self._lock_path = shelves.locks / "quota.lock"
+        self.lock_path = shelves.locks / "quota.lock"
 
     @contextmanager
     def using(self, names: Collection[str]) -> Iterator[None]:
@@ -65,7 +65,7 @@ class Quota:
 
             def reserve(size: int) -> None:
                 # One at a time, so that two processes cannot both take the last room.
-                with FileLock(self._lock_path):
+                with FileLock(self.lock_path):
                     self._make_room(name, size)
                     self._claims.resize(claim, [name], size)
 

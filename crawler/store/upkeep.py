@@ -60,8 +60,9 @@ def tidy(store: Store, *, part_days: float, clock: Callable[[], float] = time.ti
                 shelves.drop_part(name)
                 removed += 1
     for path in shelves.locks.glob("*.lock"):
-        with _free(path) as free:
-            removed += free
+        if path != store.quota.lock_path:
+            with _free(path) as free:
+                removed += free
     return removed + _unused_names(store) + _broken_folders(store)
 
 
