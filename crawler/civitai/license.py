@@ -14,12 +14,10 @@ def license_of(model: Mapping[str, Any]) -> str | None:
     uses = model.get("allowCommercialUse")
     if isinstance(uses, str):
         uses = uses.strip("{}").split(",")
-    named = (
-        [clean(use)[:40] for use in uses if isinstance(use, str) and use][:8]
-        if isinstance(uses, list)
-        else []
-    )
-    parts = [f"commercial: {' '.join(sorted(named)) or 'no'}"] if uses is not None else []
+    parts = []
+    if isinstance(uses, list):
+        named = [clean(use, 40) for use in uses[:8] if isinstance(use, str) and use]
+        parts.append(f"commercial: {' '.join(sorted(named)) or 'no'}")
     rights = {
         "derivatives": "allowDerivatives",
         "other licence": "allowDifferentLicense",
