@@ -48,6 +48,8 @@ class Blob:
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes [start, stop)."""
+        if isinstance(self._content, bytes):
+            return self._content[start:stop]
         return b"".join(self.chunks(start, stop))
 
     @cached_property
@@ -99,6 +101,8 @@ class Blob:
         return Blob(self.lfs_pointer).git_oid
 
     def _sha256(self, start: int) -> str:
+        if isinstance(self._content, bytes):
+            return hashlib.sha256(self._content[start:]).hexdigest()
         digest = hashlib.sha256()
         for piece in self.chunks(start):
             digest.update(piece)

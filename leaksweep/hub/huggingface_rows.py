@@ -194,15 +194,35 @@ class Served:
         return {"scansDone": self.repo.scans_done, "filesWithIssues": found}
 
 
-_ABSENT = object()
-_PLAIN = {
-    "modelId": "id", "lastModified": "last_modified", "createdAt": "created_at", "private": "private",
-    "gated": "gated", "disabled": "disabled", "downloads": "downloads", "downloadsAllTime": "downloads",
-    "likes": "likes", "trendingScore": "trending_score",
-}  # fmt: skip
-"""Fields that are an attribute of the record."""
-
 Find = Callable[[str], Served | None]
+_ABSENT = object()
+"""In place of a value, where the hub leaves a field out of its answer."""
+
+_FIELDS: Mapping[str, Callable[[Served], Any]] = {
+    "author": lambda served: served.repo.id.partition("/")[0],
+    "modelId": lambda served: served.repo.id,
+    "sha": lambda served: served.sha,
+    "lastModified": lambda served: served.repo.last_modified,
+    "createdAt": lambda served: served.repo.created_at,
+    "private": lambda served: served.repo.private,
+    "gated": lambda served: served.repo.gated,
+    "disabled": lambda served: served.repo.disabled,
+    "downloads": lambda served: served.repo.downloads,
+    "downloadsAllTime": lambda served: served.repo.downloads,
+    "likes": lambda served: served.repo.likes,
+    "trendingScore": lambda served: served.repo.trending_score,
+    "tags": lambda served: served.tags,
+    "library_name": lambda served: served.repo.library_name or _ABSENT,
+    "pipeline_tag": lambda served: served.repo.pipeline_tag or _ABSENT,
+    "cardData": lambda served: dict(served.repo.card) or _ABSENT,
+    "config": lambda served: (
+        {"diffusers": {"_class_name": served.class_name}} if served.class_name else _ABSENT
+    ),
+    "siblings": lambda served: served.siblings(blobs=False),
+    "usedStorage": lambda served: sum(blob.size for blob in served.blobs.values()),
+    "model-index": lambda served: None,
+    "spaces": lambda served: [],
+}
 
 
 def row(served: Served, fields: Iterable[str], find: Find, *, blobs: bool = False) -> Json:
@@ -210,49 +230,19 @@ def row(served: Served, fields: Iterable[str], find: Find, *, blobs: bool = Fals
 
     Args:
         find: the repository that has, or had, a name: to resolve `baseModels` with.
+        blobs: list files with their sizes and digests.
     """
-    values = {"_id": served.object_id, "id": served.repo.id}
+    values: Json = {"_id": served.object_id, "id": served.repo.id}
     for name in fields:
-        value = _value(served, name, find, blobs)
-        if value is not _ABSENT:
-            values[name] = value
-    return values
-
-
-def _value(served: Served, field: str, find: Find, blobs: bool) -> Any:
-    """A field's value, _ABSENT when the hub leaves it out of the answer; what needs files' digests last."""
-    repo = served.repo
-    if (attribute := _PLAIN.get(field)) is not None:
-        return getattr(repo, attribute)
-    match field:
-        case "author":
-            return repo.id.partition("/")[0]
-        case "tags":
-            return served.tags
-        case "library_name":
-            return repo.library_name or _ABSENT
-        case "pipeline_tag":
-            return repo.pipeline_tag or _ABSENT
-        case "cardData":
-            return dict(repo.card) or _ABSENT
-        case "config":
-            named = served.class_name
-            return {"diffusers": {"_class_name": named}} if named else _ABSENT
-        case "baseModels":
-            known = list(filter(None, map(find, served.declared_bases)))
+        if (read := _FIELDS.get(name)) is not None:
+            if (value := read(served)) is not _ABSENT:
+                values[name] = value
+        elif name == "baseModels" and (known := list(filter(None, map(find, served.declared_bases)))):
             models = [{"_id": base.object_id, "id": base.repo.id} for base in known]
-            return {"relation": served.relation, "models": models} if models else _ABSENT
-        case "sha":
-            return served.sha
-        case "siblings":
-            return served.siblings(blobs=blobs)
-        case "usedStorage":
-            return sum(blob.size for blob in served.blobs.values())
-        case "model-index":
-            return None
-        case "spaces":
-            return []
-    return _ABSENT
+            values[name] = {"relation": served.relation, "models": models}
+    if blobs and "siblings" in values:
+        values["siblings"] = served.siblings(blobs=True)
+    return values
 
 
 def _readme(card: Mapping[str, Any]) -> bytes:

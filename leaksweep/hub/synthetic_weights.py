@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import orjson
 
 _SD_KEYS = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 
@@ -76,7 +77,7 @@ def lora(family: Family, index: int, words: str, *, lokr: bool = False) -> bytes
         "ss_network_dim": "1",
         "ss_num_train_images": str(pictures),
         "ss_steps": str(pictures * 100),
-        "ss_tag_frequency": json.dumps({"10_set": {words: pictures}}),
+        "ss_tag_frequency": orjson.dumps({"10_set": {words: pictures}}).decode(),
     }
     return safetensors(index, noted, {"alpha": (), **shapes}, prefix=f"{layer}.")
 
@@ -103,5 +104,5 @@ def safetensors(
             size *= length
         end = start + size
         header[prefix + name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = orjson.dumps(header)
     return struct.pack("<Q", len(text)) + text + index.to_bytes(8).rjust(end, b"\0")
