@@ -255,6 +255,8 @@ def moment(value: Any) -> datetime | None:
 def written(value: Any) -> str | None:
     """A time as it is kept: ISO 8601 in UTC, to the millisecond, so that texts compare as times do."""
     found = moment(value)
+    if found and len(value) == 24 and value.endswith("Z") and value[10] == "T" and value[19] == ".":
+        return str(value)  # So it stands in almost every answer.
     return f"{found:%Y-%m-%dT%H:%M:%S}.{found.microsecond // 1000:03}Z" if found else None
 
 
