@@ -17,7 +17,6 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 
 from crawler.checkpoint import CrawlError, Hub, RemoteFile, SkipReason
 from crawler.guest.client import OpenStream
-from crawler.guest.refusals import Refusal
 from crawler.store.content import behind_head, foreign_content
 from crawler.store.promises import Promises, told_size
 from crawler.store.refusal import DownloadError, refusal
@@ -234,7 +233,6 @@ class Download:
 
 
 def _passes(error: BaseException) -> bool:
-    """Worth another attempt."""
-    return isinstance(error, _Dropped | httpx.TransportError) and not isinstance(
-        error, httpx.UnsupportedProtocol | Refusal
-    )
+    """Worth another attempt: not what the guest has decided of a host, nor an address of another kind."""
+    decided = isinstance(error, httpx.UnsupportedProtocol | CrawlError)
+    return isinstance(error, _Dropped | httpx.TransportError) and not decided
