@@ -6,20 +6,18 @@ LEAKSWEEP_HUB_SAMPLES=.../hub-samples pytest -m samples tests/test_hub_samples.p
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes_samples import sample_folder
 
-from crawler.checkpoint import Checkpoint, Kind, RemoteFile, Skip, SkipReason
+from crawler.checkpoint import Checkpoint, Kind, Skip, SkipReason
 from crawler.civitai.rows import read_model
 from crawler.evidence import base_metadata, captions, training_metadata
 from crawler.evidence.headers import TensorInfo
 from crawler.evidence.tensor_names import family_of, kind_name
-from crawler.huggingface.folder import folder_files
-from crawler.huggingface.rows import Listed, candidates, pipeline_class, read_row
 from crawler.settings import CrawlerSettings
 
 pytestmark = pytest.mark.samples
@@ -30,10 +28,7 @@ SITE = "https://civitai.com"
 
 @pytest.fixture
 def samples() -> Path:
-    folder = os.environ.get("LEAKSWEEP_HUB_SAMPLES")
-    if not folder:
-        pytest.fail("set LEAKSWEEP_HUB_SAMPLES to the folder of the samples")
-    return Path(folder)
+    return sample_folder()
 
 
 def load(path: Path) -> Any:
@@ -79,7 +74,7 @@ def test_every_civitai_item_becomes_rows(samples: Path) -> None:
         ("2023-list-item-checkpoint-training-data-size0", [SkipReason.PICKLE_ONLY] * 2),
         ("2023-list-item-lora-taken-down", [SkipReason.TAKEN_DOWN] * 2),
         ("2023-list-item-hypernetwork-plain", [SkipReason.UNSUPPORTED_KIND]),
-        ("2023-list-item-textualinversion-plain", [SkipReason.UNSUPPORTED_KIND]),
+        ("2023-list-item-textualinversion-plain", [SkipReason.PICKLE_ONLY]),
         ("2026-08-models-page-krea2", [SkipReason.UNSUPPORTED_FAMILY]),
     ],
 )
@@ -102,8 +97,8 @@ def test_the_primary_of_two_builds_with_one_name(samples: Path) -> None:
 def test_a_version_of_2023(samples: Path) -> None:
     version = load(samples / "civitai/2023-12-model-version-242807.json")
     (row,) = read_model({"id": 1, "type": "LORA", "modelVersions": [version]}, CrawlerSettings(), SITE, NOW)
-    assert isinstance(row, Skip)
-    assert (row.reason, row.family) == (SkipReason.UNSUPPORTED_FAMILY, "sdxl")
+    assert isinstance(row, Checkpoint)
+    assert row.family == "sdxl"
 
 
 def test_trigger_words_and_inpainting(samples: Path) -> None:
@@ -114,59 +109,6 @@ def test_trigger_words_and_inpainting(samples: Path) -> None:
     page = civitai(samples / "civitai/2024-models-page-checkpoints.json")
     inpainting = [row.revision for row in page if isinstance(row, Skip) and "Inpainting" in row.detail]
     assert inpainting == ["221343", "120702"]
-
-
-def test_hub_rows_without_expand_have_no_revision(samples: Path) -> None:
-    rows = [read_row(row, ()) for row in load(samples / "hf/2026-08-models-list-default.json")]
-    assert len(rows) == 6
-    assert {row.reason for row in rows if isinstance(row, Skip)} == {SkipReason.UNREACHABLE}
-
-
-def test_flux_is_named_even_where_gated_was_not_expanded(samples: Path) -> None:
-    _, flux = load(samples / "hf/2026-08-models-list-expand-author.json")
-    files = [{"rfilename": "flux1-dev.safetensors"}]
-    row = read_row({**flux, "sha": "0" * 40, "siblings": files}, ())
-    assert isinstance(row, Skip)
-    assert (row.reason, row.family) == (SkipReason.UNSUPPORTED_FAMILY, "flux")
-
-
-def test_model_info_of_stable_diffusion(samples: Path) -> None:
-    body = load(samples / "hf/2025-01-model-info-stable-diffusion-2-1.json")["body"]
-    row = read_row(body, ())
-    assert isinstance(row, Listed)
-    assert (row.repo, row.pipeline, row.claims) == (
-        "stabilityai/stable-diffusion-2-1",
-        "StableDiffusionPipeline",
-        (),
-    )
-    files = {
-        file["rfilename"]: RemoteFile(path=file["rfilename"], url="", size=1, sha256=None)
-        for file in body["siblings"]
-    }
-    needed = folder_files(files)
-    assert not isinstance(needed, SkipReason)
-    paths = {file.path for file in needed}
-    assert {"unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"} <= paths
-    assert not [path for path in paths if "fp16" in path or path.endswith((".bin", ".ckpt"))]
-    expanded = load(samples / "hf/2026-10-model-info-expand-sd15.json")["body"]
-    assert pipeline_class(expanded) == "StableDiffusionPipeline"
-
-
-def test_the_sizes_of_sdxl_turbo(samples: Path) -> None:
-    info = load(samples / "hf/2023-12-model-info-blobs-sdxl-turbo.json")
-    row = read_row(info, ())
-    assert isinstance(row, Skip)
-    assert (row.reason, row.family) == (SkipReason.UNSUPPORTED_FAMILY, "sdxl")
-    plain = read_row({**info, "tags": [], "config": {}}, ())
-    assert isinstance(plain, Listed)
-    files = {
-        file["rfilename"]: RemoteFile(
-            path=file["rfilename"], url="", size=file["size"], sha256=file.get("lfs", {}).get("sha256")
-        )
-        for file in info["siblings"]
-    }
-    found = list(candidates(plain, files, 10**12))
-    assert [one.path for one in found] == [""], "the single files beside the folder are copies of it"
 
 
 def test_every_header_tells_what_is_known_of_it(samples: Path) -> None:
@@ -202,11 +144,11 @@ def test_every_header_tells_what_is_known_of_it(samples: Path) -> None:
         ("sdxl_lokr_names", "lokr", "sdxl"),
         ("checkpoint_names_stable_diffusion_sdxl", Kind.FULL, "sdxl"),
         ("flux_lora_kohya", "lora", "flux"),
-        ("flux_lora_aitoolkit", "lora", "flux"),
-        ("flux_lora_xlabs", "lora", "flux"),
-        ("flux_control_lora", "lora", "flux"),
-        ("flux_dora_onetrainer", "dora", "unknown"),
-        ("flux_peft_names", "lora", "unknown"),
+        ("flux_lora_aitoolkit", "lora", None),
+        ("flux_lora_xlabs", "lora", None),
+        ("flux_control_lora", "editing", "flux"),
+        ("flux_dora_onetrainer", "dora", "flux"),
+        ("flux_peft_names", "lora", None),
     ],
 )
 def test_every_list_of_tensors(samples: Path, name: str, kind: str, family: str | None) -> None:
