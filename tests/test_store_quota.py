@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from crawler.checkpoint import Hub, RemoteFile, SkipReason
+from crawler.checkpoint import Hub, SkipReason
 from crawler.store import Store
 from crawler.store.claims import Claims
 from crawler.store.quota import Quota
@@ -239,87 +237,3 @@ def test_living_claims_are_read_while_others_come_and_go(tmp_path: Path) -> None
         assert {(*claim.names, claim.size) for claim in claims.living()} == {("a", 0), ("b", 7)}
     assert claims.living() == []
     assert list(tmp_path.iterdir()) == []
-
-
-WRITES = ("write_text", "replace", "touch", "symlink_to", "rename", "open", "mkdir")
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("write", WRITES)
-def test_a_full_disk_is_a_row_wherever_it_strikes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str, code: int
-) -> None:
-    store = store_at(tmp_path)
-    config = RemoteFile(path="unet/config.json", url="http://hub.test/1", size=None, sha256=None)
-    weights_file = RemoteFile(path="unet/w.safetensors", url="http://hub.test/2", size=None, sha256=None)
-
-    def full(*args: object, **more: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, write, full)
-        with pytest.raises(DownloadError, match=r"full|quota of this user") as caught:
-            store.fetch_folder([weights_file, config], HF)
-        assert caught.value.reason is SkipReason.BUDGET
-    folder = store.fetch_folder([weights_file], HF)
-    assert (folder / "unet/w.safetensors").read_bytes() == BODIES[2]
-
-
-def test_another_error_of_the_system_stays_what_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = store_at(tmp_path)
-
-    def broken(*args: object, **more: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(Path, "touch", broken)
-    with pytest.raises(OSError, match="Input/output"):
-        store.fetch(FILES[1], HF)
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte, where this user may mount one."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("may not mount a file system here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def test_a_disk_that_fills_up_in_the_middle(tiny_disk: Path) -> None:
-    body = weights(1, 700_000)
-    file = remote("http://hub.test/1", body)
-
-    @contextmanager
-    def stream(hub: Hub, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-
-        def pieces() -> Iterator[bytes]:
-            for at in range(start, len(body), 10_000):
-                if at == 300_000 and other is not None:
-                    other.write_bytes(bytes(500_000))  # somebody else fills the disk
-                yield body[at : at + 10_000]
-
-        place = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        told = {"ETag": '"1"'} | ({"Content-Range": place} if start else {})
-        yield httpx.Response(206 if start else 200, headers=told, content=pieces())
-
-    other: Path | None = tiny_disk / "other"
-    store = store_at(tiny_disk / "store", stream, budget=10**9)
-    with pytest.raises(DownloadError, match="the disk is full; make room") as caught:
-        store.fetch(file, HF)
-    assert caught.value.reason is SkipReason.BUDGET
-    with pytest.raises(DownloadError, match=r"lacks .* on the disk"):
-        store.fetch(file, HF)  # now it is known before a hub is asked
-    assert other
-    other.unlink()
-    other = None
-    assert store.fetch(file, HF).read_bytes() == body
