@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from fakes_samples import sample_folder
 
-from crawler.checkpoint import Checkpoint, Kind, Skip, SkipReason
+from crawler.checkpoint import Checkpoint, Skip, SkipReason
 from crawler.civitai.rows import read_model
 from crawler.evidence import base_metadata, captions, training_metadata
 from crawler.evidence.headers import TensorInfo
-from crawler.evidence.tensor_names import family_of, kind_name
+from crawler.evidence.tensor_names import families_of, kind_name
 from crawler.settings import CrawlerSettings
 
 pytestmark = pytest.mark.samples
@@ -136,22 +136,27 @@ def test_every_header_tells_what_is_known_of_it(samples: Path) -> None:
         assert base_metadata.family(header) == "z-image"
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "family"),
-    [
-        ("sd15_lora_kohya_excerpt", "lora", "sd1"),
-        ("sd15_oft_names", "oft", None),
-        ("sdxl_lokr_names", "lokr", "sdxl"),
-        ("checkpoint_names_stable_diffusion_sdxl", Kind.FULL, "sdxl"),
-        ("flux_lora_kohya", "lora", "flux"),
-        ("flux_lora_aitoolkit", "lora", None),
-        ("flux_lora_xlabs", "lora", None),
-        ("flux_control_lora", "editing", "flux"),
-        ("flux_dora_onetrainer", "dora", "flux"),
-        ("flux_peft_names", "lora", None),
-    ],
-)
-def test_every_list_of_tensors(samples: Path, name: str, kind: str, family: str | None) -> None:
+LISTS = {
+    "sd15_lora_kohya_excerpt": ("lora", ("sd1",)),
+    "sd15_oft_names": ("oft", ()),
+    "sdxl_lokr_names": ("lokr", ("sdxl",)),
+    "checkpoint_names_stable_diffusion_sdxl": ("full", ("sdxl",)),
+    "flux_lora_kohya": ("lora", ("flux",)),
+    "flux_lora_aitoolkit": ("lora", ("flux", "chroma")),
+    "flux_lora_xlabs": ("lora", ("flux", "chroma")),
+    "flux_control_lora": ("editing", ("flux",)),
+    "flux_dora_onetrainer": ("dora", ("flux",)),
+    "flux_peft_names": ("lora", ("flux", "chroma")),
+}
+"""What names and shapes alone say of each list: its kind, and every family that it may be of."""
+
+
+def test_no_list_is_left_out(samples: Path) -> None:
+    assert {path.stem for path in (samples / "tensors").iterdir()} == LISTS.keys()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_list_of_tensors(samples: Path, name: str) -> None:
     content = load(samples / "tensors" / f"{name}.json")
     if "keys" in content:
         content = {tensor: entry["shape"] for tensor, entry in content["keys"].items()}
@@ -160,5 +165,4 @@ def test_every_list_of_tensors(samples: Path, name: str, kind: str, family: str 
         tensor: TensorInfo("F16", tuple(shape) if isinstance(shape, list) else (), (0, 0))
         for tensor, shape in shapes.items()
     }
-    assert kind_name(tensors) == kind
-    assert family_of(tensors) == family
+    assert (kind_name(tensors), families_of(tensors)) == LISTS[name]
