@@ -83,8 +83,9 @@ def source(
 
 
 def walked(found: Civitai, mode: Mode = Mode.FULL, since: datetime | None = None) -> list[Page]:
-    """All pages of all listings."""
-    return [page for shard in found.shards(mode) for page in found.pages(shard, None, since)]
+    """All pages of all listings, but for those by base models that none of `lora` has."""
+    shards = [name for name in found.shards(mode) if "baseModels" not in name or "SD+1.5&" in name]
+    return [page for shard in shards for page in found.pages(shard, None, since)]
 
 
 def numbers(pages: Iterable[Page]) -> set[int]:

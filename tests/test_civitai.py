@@ -7,6 +7,8 @@ import pytest
 
 from crawler.checkpoint import Checkpoint, Page, Presence, Skip, SkipReason
 from crawler.civitai import Civitai
+from crawler.guest.client import civitai_client
+from crawler.settings import CrawlerSettings
 from crawler.source import Mode, SourceError
 from leaksweep.hub.content import HubContent
 from leaksweep.hub.faults import Faults, Strike
@@ -295,3 +297,20 @@ def test_the_source_keeps_nothing_of_what_it_has_read() -> None:
         assert [page.listings for page in walked(found)] == first
         assert isinstance(found, Civitai)
         assert all(isinstance(row, Checkpoint) for row in rows(walked(found)))
+
+
+@pytest.mark.parametrize("broken", [(1,), (2,), (57,), (101,), (150,), (40, 41)])
+@pytest.mark.parametrize("shard", [OLDEST, DOWNLOADS, "types=LORA&sort=Newest"])
+def test_a_broken_model_does_not_make_the_hub_look_down(shard: str, broken: tuple[int, ...]) -> None:
+    """With the manners of a real client: a host where five requests in a row fail is left alone."""
+    models = [lora(number, downloads=1, minutes=number / 60) for number in range(1, 151)]
+    with serving(*models) as hub:
+        chosen = CrawlerSettings(civitai_url=hub.civitai_url, civitai_interval_seconds=0, retries=0)
+        with civitai_client(chosen, None, transport=BreaksOn(*broken)) as client:
+            found = numbers(Civitai(client, chosen).pages(shard, None, None))
+    assert found >= set(range(1, 151)) - set(broken) - _beside(shard, broken)
+
+
+def _beside(shard: str, broken: tuple[int, ...]) -> set[int]:
+    """What the step over a broken model may take with it in "Newest": nobody knows where that one stands."""
+    return {near for one in broken for near in range(one - 20, one)} if "Newest" in shard else set()

@@ -14,6 +14,7 @@ from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
 from leaksweep.hub.limits import Limits
 from tests.fakes_civitai import at, looked, lora, numbers, serving, source, walked, weights
 
+OLDEST = "types=LORA&sort=Oldest"
 KOHYA = {
     "ss_tag_frequency": json.dumps({"5_sks": {"a sks cat": 4}}),
     "ss_dataset_dirs": json.dumps({"5_sks": {"n_repeats": 5, "img_count": 4}}),
@@ -37,7 +38,7 @@ class Kept(NoCache):
 def looks(*models: CivitaiModel, hub: dict[str, Any] | None = None, **change: Any) -> list[Checkpoint | Skip]:
     """All rows after a listing and the looks that it asks for."""
     with serving(*models, **(hub or {})) as running, source(running.civitai_url, **change) as found:
-        return looked(found, found.pages("types=LORA&sort=Oldest", None, None))
+        return looked(found, found.pages(OLDEST, None, None))
 
 
 def one(*models: CivitaiModel, **change: Any) -> Checkpoint | Skip:
@@ -116,24 +117,53 @@ def test_a_file_that_the_hub_refuses_is_a_skip(
     assert "status 401" in row.detail
 
 
-def test_a_storage_that_fails_leaves_the_row_and_is_asked_again() -> None:
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (httpx.Response(403, text="<Error>AccessDenied</Error>"), "status 403"),
+        (httpx.Response(503), "status 503"),
+        (None, "does not answer (ConnectTimeout)"),
+    ],
+)
+def test_a_storage_that_fails_leaves_the_row_and_is_asked_again(
+    failure: httpx.Response | None, told: str
+) -> None:
     def broken(request: httpx.Request) -> httpx.Response:
         if request.url.path.startswith("/api/download"):
             return httpx.Response(307, headers={"Location": "https://storage.test/file"})
-        if request.url.host == "storage.test":
-            return httpx.Response(403, text="<Error>AccessDenied</Error>")
-        return real.handle_request(request)
+        if request.url.host != "storage.test":
+            return real.handle_request(request)
+        if failure is None:
+            raise httpx.ConnectTimeout("too slow")
+        return failure
 
     real = httpx.HTTPTransport()
     with (
         serving(lora(1, weights(), words=())) as hub,
         source(hub.civitai_url, transport=httpx.MockTransport(broken)) as found,
     ):
-        row, skip = looked(found, found.pages("types=LORA&sort=Oldest", None, None))
+        row, skip = looked(found, found.pages(OLDEST, None, None))
     real.close()
     assert isinstance(row, Checkpoint)
     assert isinstance(skip, Skip)
-    assert (skip.reason, "status 403" in skip.detail) == (SkipReason.DOWNLOAD_FAILED, True)
+    assert skip.reason is SkipReason.DOWNLOAD_FAILED
+    assert told in skip.detail
+
+
+def test_a_hub_that_is_away_ends_the_looking() -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/api/download"):
+            raise httpx.ConnectError("refused")
+        return real.handle_request(request)
+
+    real = httpx.HTTPTransport()
+    with (
+        serving(lora(1, weights(), words=())) as hub,
+        source(hub.civitai_url, transport=httpx.MockTransport(away)) as found,
+        pytest.raises(httpx.ConnectError),
+    ):
+        looked(found, found.pages(OLDEST, None, None))
+    real.close()
 
 
 def test_headers_of_a_crawl_are_few_and_the_next_crawl_goes_on() -> None:
@@ -143,7 +173,7 @@ def test_headers_of_a_crawl_are_few_and_the_next_crawl_goes_on() -> None:
         ended = []
         for _ in range(3):
             with source(hub.civitai_url, headers=kept, civitai_headers_per_crawl=2) as found:
-                pages = list(found.pages("types=LORA&sort=Oldest", None, None))
+                pages = list(found.pages(OLDEST, None, None))
                 try:
                     looked(found, pages)
                     ended.append("all")
@@ -160,7 +190,7 @@ def test_a_hub_that_calls_the_downloads_unusual_is_asked_no_more() -> None:
         serving(*models, limits=Limits(civitai_downloads=1)) as hub,
         source(hub.civitai_url) as found,
     ):
-        pages = list(found.pages("types=LORA&sort=Oldest", None, None))
+        pages = list(found.pages(OLDEST, None, None))
         with pytest.raises(Enough, match="unusually many"):
             looked(found, pages)
         with pytest.raises(Enough):
@@ -190,7 +220,7 @@ def test_a_file_without_a_digest_waits_for_the_hubs_scan() -> None:
     version = CivitaiVersion(id=1, name="v", base_model="SD 1.5", files=(file,))
     model = CivitaiModel(id=1, name="new", type="LORA", versions=(version,))
     with serving(model) as hub, source(hub.civitai_url) as found:
-        (page,) = found.pages("types=LORA&sort=Oldest", None, None)
+        (page,) = found.pages(OLDEST, None, None)
     (listing,) = page.listings
     assert isinstance(listing, Listing)
     assert not listing.look

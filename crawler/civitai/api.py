@@ -72,7 +72,8 @@ class Api:
                 if error.status != 500:
                     raise
                 half = len(group) // 2
-                groups[:0] = [group[:half], group[half:]] if half else []
+                # Behind the others, so that answers come between the failures: the hub is not down.
+                groups += [group[:half], group[half:]] if half else []
                 broken += [] if half else group
             else:
                 known = set(group)

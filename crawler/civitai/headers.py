@@ -57,7 +57,7 @@ class Headers:
 
         Raises:
             Enough: this crawl's headers are spent, or the hub calls the downloads unusually many.
-            httpx.HTTPError: the hub is away, or left alone.
+            httpx.TransportError: the hub is away, or left alone.
         """
         skips = list(kept_skips(listing))
         if not self._settings.read_headers:
@@ -73,6 +73,10 @@ class Headers:
             yield _skip(row, error.reason, str(error))
         except httpx.HTTPStatusError as error:
             yield from self._refused(row, error.response)
+        except httpx.TransportError as error:
+            if error.request.url.host == self._home:
+                raise
+            yield from _later(row, f"its storage does not answer ({type(error).__name__})")
 
     def _header(self, row: Checkpoint) -> Header:
         (file,) = row.files
@@ -94,10 +98,7 @@ class Headers:
             reason, why = _REFUSALS[status]
             yield _skip(row, reason, f"status {status} for its header: {why}")
             return
-        # The row stands: whether the file can be had, the download will tell. The skip brings us back to it.
-        yield row
-        detail = f"status {status} for its header; asked for again by the next crawl"
-        yield replace(_skip(row, SkipReason.DOWNLOAD_FAILED, detail), path=f"{row.path} (header)")
+        yield from _later(row, f"status {status} for its header")
 
     def _enriched(self, row: Checkpoint, header: Header) -> Checkpoint | Skip:
         facts = header_facts(header, self._settings.base_models, self._observe)
@@ -119,6 +120,13 @@ class Headers:
             training=merge_training(facts.training, row.training),
             observations=facts.observations,
         )
+
+
+def _later(row: Checkpoint, why: str) -> Iterator[Checkpoint | Skip]:
+    """The row stands: whether the file can be had, its download will tell. The skip brings us back to it."""
+    yield row
+    skip = _skip(row, SkipReason.DOWNLOAD_FAILED, f"{why}; asked for again by the next crawl")
+    yield replace(skip, path=f"{row.path} (header)")
 
 
 def _skip(row: Checkpoint, reason: SkipReason, detail: str, family: str | None = None) -> Skip:

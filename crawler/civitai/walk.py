@@ -12,6 +12,11 @@ from crawler.civitai.cursors import Order, past, sentinel
 
 _REMEMBERED = 1000
 """Cursors that are compared with the next one: a loop is noticed when it closes, unless it is longer."""
+_SMALLER = 8
+"""How much smaller a page is asked for after one that breaks the hub. A host where five requests in a row
+fail is left alone (`crawler.guest.circuit`), and two steps lead from a hundred models to one."""
+_PATIENCE = 3
+"""Failures in a row before we ask whether the hub answers at all, for the same reason."""
 _FIRST_PAGES = 20
 """Pages of one model that are tried at a listing's beginning."""
 
@@ -35,8 +40,8 @@ def walk(api: Api, query: Query, order: Order, cursor: str | None, limit: int) -
       "Oldest", it goes on behind that time; its other models come by the other listings.
     - A stored cursor that the hub no longer takes, as after an update of its own, restarts the listing once
       ("restarted").
-    - A page that answers 500 is asked for by halves, until the one model that breaks it stands first. That
-      one is stepped over ("stepped_over").
+    - A page that answers 500 is asked for in smaller ones, until the one model that breaks it stands first.
+      That one is stepped over ("stepped_over").
 
     Args:
         limit: models to a page.
@@ -60,7 +65,7 @@ def walk(api: Api, query: Query, order: Order, cursor: str | None, limit: int) -
             if error.status != 500:
                 raise
             if size > 1:
-                size //= 2
+                size = max(1, size // _SMALLER)
                 continue
             step = _over(api, query, order, cursor, error)
         size = min(limit, 2 * size)
@@ -87,11 +92,14 @@ def _over(api: Api, query: Query, order: Order, cursor: str | None, reason: Answ
     """The page behind the one model that the hub breaks on, with that model where it can be had by itself.
 
     Raises:
-        AnswerError: the hub breaks on whatever is asked: it is the hub, not a model.
+        SourceError: the hub breaks on whatever is asked: it is the hub, not a model.
     """
     # Only from its beginning can a listing be counted through.
     first = ([("page", str(number))] for number in range(2, _FIRST_PAGES))
-    for place in first if cursor is None else ([("cursor", behind)] for behind in past(cursor, order)):
+    places = first if cursor is None else ([("cursor", behind)] for behind in past(cursor, order))
+    for attempt, place in enumerate(places):
+        if attempt % _PATIENCE == 0:
+            api.base_models()
         try:
             models, following = api.models([*query, *place, ("limit", "1")])
         except AnswerError as error:
