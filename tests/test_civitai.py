@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from fakes_civitai import Answer, BreaksOn, Script, answer, lora, numbers, rows, serving, source, walked
 
 from crawler.checkpoint import Checkpoint, Page, Presence, Skip, SkipReason
 from crawler.civitai import Civitai
@@ -12,7 +13,6 @@ from crawler.settings import CrawlerSettings
 from crawler.source import Mode, SourceError
 from leaksweep.hub.content import HubContent
 from leaksweep.hub.faults import Faults, Strike
-from tests.fakes_civitai import Answer, BreaksOn, Script, answer, lora, numbers, rows, serving, source, walked
 
 OLDEST = "types=LORA&sort=Oldest"
 DOWNLOADS = "types=LORA&baseModels=SD+1.5&sort=Most+Downloaded"

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from fakes_civitai import BreaksOn, Script, lora, serving, source, walked
 
 from crawler.checkpoint import Hub, Listing, Presence
 from crawler.civitai.by_hash import MAX_DIGESTS, identify
@@ -15,7 +16,6 @@ from crawler.evidence.identity import Identity
 from crawler.source import SourceError
 from leaksweep.hub.blob import Blob
 from leaksweep.hub.content import CivitaiModel, HubContent
-from tests.fakes_civitai import BreaksOn, Script, lora, serving, source, walked
 
 
 def gone(*ids: int) -> list[Listing]:

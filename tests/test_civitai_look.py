@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fakes_civitai import at, looked, lora, numbers, serving, source, walked, weights
 
 from crawler.checkpoint import Checkpoint, Grade, Kind, Listing, Skip, SkipReason
 from crawler.source import Enough, NoCache
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
 from leaksweep.hub.limits import Limits
-from tests.fakes_civitai import at, looked, lora, numbers, serving, source, walked, weights
 
 OLDEST = "types=LORA&sort=Oldest"
 KOHYA = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from fakes_civitai import START, lora, numbers, serving, source
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from crawler.civitai import Civitai
 from crawler.source import Mode
 from leaksweep.hub.content import CivitaiModel, HubContent
 from leaksweep.hub.serve import LocalHub
-from tests.fakes_civitai import START, lora, numbers, serving, source
 
 quickly = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fakes_civitai import START, BreaksOn, Script, answer, lora, numbers, serving, source, walked
 
 from crawler.checkpoint import Page, Skip
 from crawler.civitai.cursors import Place
 from crawler.source import Mode
-from tests.fakes_civitai import START, BreaksOn, Script, answer, lora, numbers, serving, source, walked
 
 SHARD = "types=LORA&sort=Newest"
 
