@@ -105,3 +105,11 @@ def test_a_list_of_files_that_is_none_is_a_skip(answer: str) -> None:
     (row,) = found.look(listing, ())
     assert isinstance(row, Skip)
     assert row.reason in (SkipReason.MALFORMED, SkipReason.NO_WEIGHTS)
+
+
+def test_an_address_that_has_expired_is_no_word_on_a_repository() -> None:
+    faults = Faults(expired_url=Strike())
+    with LocalHub(HubContent(repos=(BASE, lora("kohya"))), faults=faults) as hub:
+        (row,) = everything(source(hub, include=["lora"]))
+    assert isinstance(row, Skip)
+    assert row.reason is SkipReason.DOWNLOAD_FAILED, "asked again by the next crawl"

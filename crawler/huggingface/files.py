@@ -168,7 +168,7 @@ def refusal(error: Exception) -> tuple[SkipReason, str]:
     answer = getattr(error, "response", None)
     if answer is None or answer.status_code in _BUSY:
         raise SourceError(f"{detail or type(error).__name__}; crawl again") from error
-    if answer.status_code in UNAVAILABLE:
+    if answer.status_code in UNAVAILABLE or _is_from_storage(answer):
         # It may well be this repository at which the hub fails: the others are asked for all the same.
         return SkipReason.DOWNLOAD_FAILED, f"{detail}; tried again by the next crawl"
     said = answer.headers.get("X-Error-Message", "")
@@ -181,6 +181,11 @@ def refusal(error: Exception) -> tuple[SkipReason, str]:
     if said == "Access to this resource is disabled.":
         return SkipReason.DISABLED, detail
     return SkipReason.UNREACHABLE, detail
+
+
+def _is_from_storage(answer: Any) -> bool:
+    """Whether a storage host has the word: it knows signed addresses, which expire, and no repositories."""
+    return bool(answer.history) and answer.history[0].url.netloc != answer.url.netloc
 
 
 def _entry(entry: Mapping[str, Any]) -> tuple[str, int | None, str | None]:
