@@ -126,6 +126,7 @@ class _Visit:
             self.source.hub,
             full_every=timedelta(days=self.settings.full_pass_days),
             overlap=timedelta(hours=self.settings.overlap_hours),
+            rules=self.source.rules,
         )
 
     def found(self) -> int:

@@ -96,7 +96,8 @@ def import_dump(run: Run, path: Path) -> Summary:
     from crawler.huggingface.listing import hub_rules
 
     settings, hub = run.settings.crawler, Hub.HUGGINGFACE
-    shard = f"dump {path.name}"
+    # Another day's dump has another size: a cursor into this one means nothing there.
+    shard = f"dump {path.name}, {path.stat().st_size} bytes"
     with opened(run) as (catalog, _), bar(" repositories", run.no_bar, "reading") as show:
         walk = catalog.walks.begin_dump(hub)
         catalog.walks.take(walk, [shard])

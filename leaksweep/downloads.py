@@ -7,6 +7,7 @@ from functools import partial
 from crawler.catalog import Catalog
 from crawler.store import Store, open_store
 from crawler.store.takedowns import Takedowns
+from leaksweep.crawling import shared_budget
 from leaksweep.run import Run
 from leaksweep.stages import environment_tokens
 from scanner.needs import needed_files
@@ -20,4 +21,5 @@ def store_of(run: Run, catalog: Catalog) -> Store:
         environment_tokens(),
         needed=partial(needed_files, catalog.engine, catalog.bases.get),
         taken_down=Takedowns(catalog.engine).why,
+        guest=shared_budget(run),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fakes_catalog import CIVITAI, HF, Clock, begun, checkpoint, listing, page
+from fakes_catalog import CIVITAI, DAY, HF, WEEK, Clock, begun, checkpoint, listing, page
 
 from crawler.catalog import Catalog, Walk
 from crawler.catalog.changes import change_counts, changes
@@ -65,6 +65,14 @@ def test_first_all_then_what_has_changed_then_all_again(catalog: Catalog, clock:
     assert third.since == datetime(2026, 1, 1, tzinfo=UTC)
     clock.move(days=5)
     assert walked(catalog, page()).mode is Mode.FULL
+
+
+def test_other_rules_read_all_anew(catalog: Catalog, clock: Clock) -> None:
+    rhythm = {"full_every": WEEK, "overlap": DAY}
+    for rules, mode in [("a", Mode.FULL), ("a", Mode.INCREMENT), ("b", Mode.FULL), ("b", Mode.INCREMENT)]:
+        walk = catalog.walks.begin(HF, **rhythm, rules=rules)
+        assert walk.mode is mode, rules
+        catalog.walks.end(walk, complete=True)
 
 
 def test_an_incomplete_walk_counts_for_nothing(catalog: Catalog, clock: Clock) -> None:

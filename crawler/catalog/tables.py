@@ -31,6 +31,7 @@ walk = Table(
     Column("number", Integer, primary_key=True),
     Column("hub", String, nullable=False),
     Column("mode", String, nullable=False),
+    Column("rules", String, nullable=False),
     Column("since", String),
     Column("started_at", String, nullable=False),
     Column("ended_at", String),

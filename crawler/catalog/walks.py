@@ -52,12 +52,12 @@ class Walks:
         self._engine = engine
         self._clock = clock
 
-    def begin(self, hub: Hub, *, full_every: timedelta, overlap: timedelta) -> Walk:
+    def begin(self, hub: Hub, *, full_every: timedelta, overlap: timedelta, rules: str = "") -> Walk:
         """Begin a walk, or go on with the one that was interrupted.
 
         The first one is full, and so is one that begins `full_every` or more after the last complete full
-        one began. Others are increments: they read back to the beginning of the last complete walk, and
-        `overlap` further.
+        one began, or that reads by other rules, because what is listed again is decided by them alone. Others
+        are increments: they read back to the beginning of the last complete walk, and `overlap` further.
         """
         table, now = tables.walk, self._clock()
         with self._engine.begin() as db:
@@ -66,11 +66,11 @@ class Walks:
             ).mappings()
             if row := left.first():
                 return _walk(row, resumed=True)
-            full = _last(db, hub, [Mode.FULL])
+            full = _last(db, hub, [Mode.FULL], rules)
             if full is None or datetime.fromisoformat(now) - full >= full_every:
-                return _open(db, hub, Mode.FULL, None, now)
-            last = _last(db, hub, [Mode.FULL, Mode.INCREMENT]) or full
-            return _open(db, hub, Mode.INCREMENT, last - overlap, now)
+                return _open(db, hub, Mode.FULL, rules, None, now)
+            last = _last(db, hub, [Mode.FULL, Mode.INCREMENT], rules) or full
+            return _open(db, hub, Mode.INCREMENT, rules, last - overlap, now)
 
     def begin_dump(self, hub: Hub) -> Walk:
         """Begin to read a dump of a hub, or go on with one that was interrupted."""
@@ -80,7 +80,7 @@ class Walks:
                 select(table).where(table.c.hub == hub, table.c.ended_at.is_(None), table.c.mode == Mode.DUMP)
             ).mappings()
             row = left.first()
-            return _walk(row, resumed=True) if row else _open(db, hub, Mode.DUMP, None, self._clock())
+            return _walk(row, resumed=True) if row else _open(db, hub, Mode.DUMP, "", None, self._clock())
 
     def take(self, walk: Walk, names: Sequence[str]) -> None:
         """Say which listings the walk reads. Those begun keep their cursors; others are forgotten."""
@@ -135,10 +135,11 @@ class Walks:
         return row.looked, row.found
 
 
-def _open(db: Connection, hub: Hub, mode: Mode, since: datetime | None, now: str) -> Walk:
+def _open(db: Connection, hub: Hub, mode: Mode, rules: str, since: datetime | None, now: str) -> Walk:
     values = {
         "hub": hub,
         "mode": mode,
+        "rules": rules,
         "since": since.isoformat(timespec="seconds") if since else None,
         "started_at": now,
     }
@@ -157,9 +158,9 @@ def _walk(row: RowMapping, *, resumed: bool) -> Walk:
     )
 
 
-def _last(db: Connection, hub: Hub, modes: Sequence[Mode]) -> datetime | None:
-    """When the newest complete walk of these modes began."""
+def _last(db: Connection, hub: Hub, modes: Sequence[Mode], rules: str) -> datetime | None:
+    """When the newest complete walk of these modes and by these rules began."""
     table = tables.walk
-    where = and_(table.c.hub == hub, table.c.mode.in_(modes), table.c.complete)
+    where = and_(table.c.hub == hub, table.c.mode.in_(modes), table.c.rules == rules, table.c.complete)
     found = db.scalar(select(table.c.started_at).where(where).order_by(table.c.number.desc()).limit(1))
     return datetime.fromisoformat(found) if found else None

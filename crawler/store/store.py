@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from crawler.checkpoint import Hub, RemoteFile, SkipReason
+from crawler.guest.budget import Budget
 from crawler.guest.client import OpenStream, stream_opener
 from crawler.settings import CrawlerSettings
 from crawler.store.download import Download
@@ -202,12 +203,17 @@ def open_store(
     *,
     needed: Needed = tuple,
     taken_down: Callable[[str], str | None] = lambda digest: None,
+    guest: Budget | None = None,
 ) -> Store:
-    """The store as the settings have it; `tokens` are those of the environment."""
+    """The store as the settings have it; `tokens` are those of the environment.
+
+    Args:
+        guest: what all processes may ask of the hubs together; None for a budget in memory.
+    """
     return Store(
         root,
         budget=settings.store_bytes,
-        open_stream=stream_opener(settings, tokens),
+        open_stream=stream_opener(settings, tokens, budget=guest),
         needed=needed,
         taken_down=taken_down,
         max_file_bytes=settings.max_file_bytes,
