@@ -244,9 +244,15 @@ def open_descriptor_of(settings: Settings) -> Descriptor:
 
 @contextmanager
 def opened(run: Run) -> Iterator[tuple[Catalog, Ledger]]:
-    """The SQL stores of the home folder, made where they are missing."""
+    """The SQL stores of the home folder, made where they are missing.
+
+    Raises:
+        CrawlError, ScanError: the database cannot be used, or goes away while it is.
+    """
+    from sqlalchemy.exc import OperationalError
+
     from crawler.catalog import Catalog
-    from crawler.catalog.engine import open_engine
+    from crawler.catalog.engine import open_engine, unusable
     from scanner.ledger import Ledger
 
     run.home.prepare()
@@ -255,5 +261,7 @@ def opened(run: Run) -> Iterator[tuple[Catalog, Ledger]]:
         catalog = Catalog(engine)
         catalog.create()
         yield catalog, Ledger(engine, attempts=run.settings.scanner.attempts)
+    except OperationalError as error:
+        raise unusable(engine, error) from error
     finally:
         engine.dispose()

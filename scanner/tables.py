@@ -17,8 +17,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
+from crawler.catalog.engine import BYTEWISE, make_tables, shown
 from scanner.job import ScanError
 
 VERSION = 1
@@ -32,7 +32,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("job_id", String(16), primary_key=True),
-    Column("checkpoint_id", Text, nullable=False),
+    Column("checkpoint_id", BYTEWISE, nullable=False),
     Column("recipe_id", String(12), nullable=False),
     Column("position", Integer, nullable=False),
     Column("state", String(16), nullable=False),
@@ -55,7 +55,7 @@ plan_skips = Table(
     "plan_skips",
     metadata,
     Column("job_id", String(16), primary_key=True),
-    Column("checkpoint_id", Text, nullable=False),
+    Column("checkpoint_id", BYTEWISE, nullable=False),
     Column("recipe_id", String(12), nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
@@ -77,17 +77,13 @@ def open_tables(engine: Engine) -> None:
         ScanError: they were made by another version.
     """
     with engine.begin() as db:
-        # Each by itself, because another process may be making them at this moment.
-        for table in metadata.sorted_tables:
-            db.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                db.execute(CreateIndex(index, if_not_exists=True))
+        make_tables(db, metadata.sorted_tables)
         found = db.execute(select(ledger_version.c.version)).scalar_one_or_none()
         if found is None:
             db.execute(insert_into(ledger_version, engine).values(version=VERSION).on_conflict_do_nothing())
         elif found != VERSION:
             age = "a newer" if found > VERSION else "an older"
             raise ScanError(
-                f"{engine.url.render_as_string()}: the job ledger has format {found}, of {age} leaksweep; "
+                f"{shown(engine.url)}: the job ledger has format {found}, of {age} leaksweep; "
                 f"this one reads format {VERSION}: use that version, or another database"
             )

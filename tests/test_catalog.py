@@ -14,6 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateTable
 
 from crawler.catalog import Catalog, CatalogError, Walk, tables
+from crawler.catalog.engine import DatabaseError as UnusableDatabase
 from crawler.catalog.engine import open_engine
 from crawler.checkpoint import Base, Grade, Kind, Presence, Prompt, PromptOrigin, SkipReason
 
@@ -238,7 +239,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "catalog.db"
     path.write_text("not a database, but long enough to look at" * 30)
     engine = open_engine(f"sqlite:///{path}")
-    with pytest.raises(CatalogError, match=r"catalog\.db: cannot be used as a catalog"):
+    with pytest.raises(UnusableDatabase, match=r"catalog\.db cannot be used: file is not a database; name"):
         Catalog(engine).create()
     engine.dispose()
 

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, func, select, true, update
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import DropTable
 
 from crawler.catalog import tables
 from crawler.catalog.bases import KnownBases
 from crawler.catalog.cache import AskedOnce
-from crawler.catalog.engine import upsert
+from crawler.catalog.engine import make_tables, shown, unusable, upsert
 from crawler.catalog.identities import Identities
 from crawler.catalog.presence import Absences
-from crawler.catalog.rows import checkpoint_json, listing_of, skip_json
+from crawler.catalog.rows import checkpoint_json, listing_of, skip_json, storable
 from crawler.catalog.walks import Walk, Walks
 from crawler.catalog.writing import retire, write_page, write_rows
 from crawler.checkpoint import Checkpoint, CrawlError, Hub, Kind, Listing, Page, Skip, SkipReason
@@ -26,7 +26,7 @@ _OUTDATED = 1
 
 
 class CatalogError(CrawlError):
-    """The catalog cannot be opened or does not fit this version."""
+    """The catalog does not fit this version."""
 
 
 def now() -> str:
@@ -55,31 +55,26 @@ class Catalog:
         """Make the tables that are missing. A catalog of the first schema is emptied, to be crawled anew.
 
         Raises:
-            CatalogError: a newer version made this catalog, or the file is no database.
+            CatalogError: a newer version made this catalog.
+            DatabaseError: the file is no database, or the server cannot be reached.
         """
         try:
             with self.engine.begin() as db:
-                db.execute(CreateTable(tables.schema_version, if_not_exists=True))
+                make_tables(db, [tables.schema_version])
                 found = db.scalar(select(tables.schema_version.c.version))
                 if found == _OUTDATED:
                     for table in reversed(tables.metadata.sorted_tables):
                         db.execute(DropTable(table, if_exists=True))
                     found = None
-                for table in tables.metadata.sorted_tables:
-                    db.execute(CreateTable(table, if_not_exists=True))
-                    for index in table.indexes:
-                        db.execute(CreateIndex(index, if_not_exists=True))
+                make_tables(db, tables.metadata.sorted_tables)
                 if found is None:
                     upsert(db, tables.schema_version, [{"version": tables.SCHEMA_VERSION}])
-        except DatabaseError as error:
-            raise CatalogError(
-                f"{self.engine.url}: cannot be used as a catalog ({error.orig}); "
-                "name another database, or move this one away"
-            ) from error
+        except DBAPIError as error:
+            raise unusable(self.engine, error) from error
         if found is not None and found != tables.SCHEMA_VERSION:
             raise CatalogError(
-                f"{self.engine.url}: the catalog has schema {found}, this version of leaksweep knows schema "
-                f"{tables.SCHEMA_VERSION}; install the leaksweep that made it, or move it away"
+                f"{shown(self.engine.url)}: the catalog has schema {found}, this version of leaksweep knows "
+                f"schema {tables.SCHEMA_VERSION}; install the leaksweep that made it, or move it away"
             )
 
     def commit(self, walk: Walk, shard: str, page: Page, rules: str = "") -> int:
@@ -95,7 +90,7 @@ class Catalog:
                 update(table)
                 .where(table.c.hub == walk.hub, table.c.shard == shard)
                 .values(
-                    cursor=page.cursor,
+                    cursor=None if page.cursor is None else storable(page.cursor),
                     finished=page.cursor is None,
                     pages=table.c.pages + 1,
                     listed=table.c.listed + len(page.listings),
@@ -116,12 +111,13 @@ class Catalog:
     def commit_look(self, walk: Walk, listing: Listing, rows: Sequence[Checkpoint | Skip]) -> int:
         """Write what a look into a repository brought, in place of what was known; return the checkpoints.
 
-        One that failed for a reason that may pass stays pending, for the next walk.
+        One that failed for a reason that may pass stays pending, for the next walk, and takes nothing away.
         """
         later = any(isinstance(row, Skip) and row.reason is SkipReason.DOWNLOAD_FAILED for row in rows)
         table = tables.repository
         with self.engine.begin() as db:
-            retire(db, listing.hub, listing.repo)
+            if not later:
+                retire(db, listing.hub, listing.repo)
             found = write_rows(db, rows, self._clock())
             where = and_(table.c.hub == listing.hub, table.c.number == listing.number)
             db.execute(update(table).where(where).values(pending=later, looked=walk.number))

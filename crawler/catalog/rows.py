@@ -15,6 +15,10 @@ skip_json: TypeAdapter[Skip] = TypeAdapter(Skip)
 base_json: TypeAdapter[Base] = TypeAdapter(Base)
 
 
+_LONGEST = 1500
+"""Bytes of a refused path that are kept in a key."""
+
+
 def cleaned(row: Checkpoint | Skip) -> Checkpoint | Skip:
     """The record without what SQL and UTF-8 cannot hold, and JSON can: NULs and lone surrogates."""
     if isinstance(row, Checkpoint):
@@ -25,6 +29,17 @@ def cleaned(row: Checkpoint | Skip) -> Checkpoint | Skip:
 def storable(text: str) -> str:
     """Text without what SQL and UTF-8 cannot hold."""
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def indexable(text: str) -> str:
+    """Text that fits into a row of PostgreSQL's indexes, 2,704 bytes: a long one ends in its digest.
+
+    What is refused may have any name; the names of checkpoints are short enough.
+    """
+    whole = text.encode()
+    if len(whole) <= _LONGEST:
+        return text
+    return f"{whole[: _LONGEST - 40].decode(errors='ignore')}…{hashlib.sha256(whole).hexdigest()[:32]}"
 
 
 def _without_broken(value: Any) -> Any:
@@ -129,7 +144,7 @@ def skip_row(skip: Skip, seen: str) -> dict[str, Any]:
         "hub": skip.hub,
         "repo": skip.repo,
         "revision": skip.revision,
-        "path": skip.path,
+        "path": indexable(skip.path),
         "reason": skip.reason,
         "first_seen": seen,
         "last_seen": seen,

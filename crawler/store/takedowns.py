@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Column, Engine, MetaData, String, Table, Text, delete, select
 
-from crawler.catalog.engine import upsert
+from crawler.catalog.engine import make_tables, upsert
 from crawler.checkpoint import Checkpoint
 
 FRESH = 5.0
@@ -65,7 +65,8 @@ class Takedowns:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        metadata.create_all(engine)
+        with engine.begin() as db:
+            make_tables(db, metadata.sorted_tables)
 
     def add(self, act: str, targets: Iterable[str], *, reason: str, by: str) -> None:
         """Take targets down; again is no error, and the last reason counts."""

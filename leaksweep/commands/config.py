@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from crawler.catalog.engine import parse, shown
 from leaksweep.commands.help_text import examples
 from leaksweep.config_text import config_text, toml_value
 from leaksweep.run import Run, command
@@ -20,6 +21,8 @@ app = typer.Typer(name="config", help="The settings: show, check, write.", no_ar
 def show(run: Run) -> int:
     """Print every setting in force and where it came from."""
     in_force = values(run.settings)
+    if run.settings.database:
+        in_force["database"] = shown(parse(run.settings.database))
     origins = run.loaded.origins
     rows = {key: {"value": value, "origin": origins[key]} for key, value in in_force.items()}
     texts = {key: f"{key} = {toml_value(value)}" for key, value in in_force.items()}
