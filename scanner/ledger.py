@@ -6,18 +6,14 @@ failed, has spent nothing. Times are seconds since 1970, by the clock that is pa
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 
-from pydantic import TypeAdapter
 from sqlalchemy import (
     Case,
     ColumnElement,
     Connection,
     Engine,
-    RowMapping,
     case,
     delete,
     exists,
@@ -29,14 +25,13 @@ from sqlalchemy import (
 
 from crawler.checkpoint import Skip, SkipReason
 from scanner.job import Job, LedgerRow, Outcome, State
+from scanner.ledger_rows import ended, job_json, job_row, ledger_row, skip_row
 from scanner.tables import insert_into, jobs, open_tables, plan_skips
 
 FINAL = (State.DONE, State.SKIPPED, State.QUARANTINED)
 """States that a plan leaves alone."""
 LATER = (SkipReason.DOWNLOAD_FAILED, SkipReason.BUDGET)
 """Reasons that may be gone at the next run."""
-
-_JOB = TypeAdapter(Job)
 
 
 class Ledger:
@@ -114,7 +109,7 @@ class Ledger:
         )
         with self._engine.begin() as db:
             taken = sorted(db.execute(take), key=lambda row: (row.attempts, row.position))
-        return [_JOB.validate_python(row.job) for row in taken]
+        return [job_json.validate_python(row.job) for row in taken]
 
     def start(self, job_id: str) -> None:
         """A leased job goes to a worker: that is an attempt."""
@@ -139,17 +134,7 @@ class Ledger:
         written = (
             update(jobs)
             .where(jobs.c.job_id == outcome.job_id)
-            .values(
-                state=state,
-                owner=None,
-                lease_until=None,
-                reason=outcome.reason,
-                detail=outcome.detail,
-                seconds=outcome.seconds,
-                extractions=len(outcome.extractions),
-                measures=outcome.measures or {},
-                updated_at=self._clock(),
-            )
+            .values(state=state, **ended(outcome, self._clock()))
             .returning(jobs.c.state)
         )
         with self._engine.begin() as db:
@@ -236,68 +221,29 @@ class Ledger:
                 query = query.where(table.c.checkpoint_id == checkpoint_id)
             with self._engine.connect() as db:
                 ordered = query.order_by(table.c.checkpoint_id, table.c.job_id)
-                yield from [_ledger_row(row) for row in db.execute(ordered).mappings()]
+                yield from [ledger_row(row) for row in db.execute(ordered).mappings()]
 
     def job(self, job_id: str) -> Job | None:
         """The job itself, such as to make its pictures again; None when it is not known."""
         with self._engine.connect() as db:
             found = db.execute(select(jobs.c.job).where(jobs.c.job_id == job_id)).scalar_one_or_none()
-        return None if found is None else _JOB.validate_python(found)
+        return None if found is None else job_json.validate_python(found)
 
     def _retry(self) -> Case[str]:
         """QUEUED again, or QUARANTINED when the attempts are spent."""
         return case((jobs.c.attempts >= self._attempts, State.QUARANTINED), else_=State.QUEUED)
 
     def _put_job(self, db: Connection, job: Job, position: int) -> None:
-        row = {
-            "job_id": job.id,
-            "checkpoint_id": job.checkpoint.id,
-            "recipe_id": job.recipe.id,
-            "position": position,
-            "state": State.QUEUED,
-            "attempts": 0,
-            "reason": "",
-            "detail": "",
-            "started": False,
-            "seconds": 0.0,
-            "extractions": 0,
-            "measures": {},
-            "job": _JOB.dump_python(job, mode="json"),
-            "updated_at": self._clock(),
-        }
+        row = job_row(job, position, self._clock())
         # The catalog may have learned more, such as a fresh download address; the id is what may not change.
         newer = {"position": position, "job": row["job"]}
         put = insert_into(jobs, self._engine).values(row)
         db.execute(put.on_conflict_do_update(index_elements=["job_id"], set_=newer))
 
     def _put_skip(self, db: Connection, skip: Skip, recipe_id: str) -> None:
-        checkpoint_id = f"{skip.hub}:{skip.repo}@{skip.revision}:{skip.path}"
-        row = {
-            "job_id": hashlib.sha256(f"{checkpoint_id}\x1f{recipe_id}".encode()).hexdigest()[:16],
-            "checkpoint_id": checkpoint_id,
-            "recipe_id": recipe_id,
-            "reason": skip.reason,
-            "detail": skip.detail,
-            "updated_at": self._clock(),
-        }
+        row = skip_row(skip, recipe_id, self._clock())
         db.execute(insert_into(plan_skips, self._engine).values(row).on_conflict_do_nothing())
 
 
 def _leased_by(owner: str) -> ColumnElement[bool]:
     return (jobs.c.state == State.LEASED) & (jobs.c.owner == owner)
-
-
-def _ledger_row(row: RowMapping) -> LedgerRow:
-    return LedgerRow(
-        job_id=row["job_id"],
-        checkpoint_id=row["checkpoint_id"],
-        recipe_id=row["recipe_id"],
-        state=State(row.get("state", State.SKIPPED)),
-        reason=row["reason"],
-        detail=row["detail"],
-        attempts=row.get("attempts", 0),
-        seconds=row.get("seconds", 0.0),
-        extractions=row.get("extractions", 0),
-        measures=row.get("measures", {}),
-        updated_at=datetime.fromtimestamp(row["updated_at"], UTC).isoformat(timespec="seconds"),
-    )

@@ -18,7 +18,7 @@ BYTEWISE = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 """Text that sorts by its bytes, so that a catalog has one order on SQLite, on PostgreSQL and in Python."""
 
 _LOCK = 0x6C65616B
-"""Of PostgreSQL, held while tables are made: of two that make one at once, one fails in spite of IF NOT EXISTS."""
+"""Held in PostgreSQL while tables are made: IF NOT EXISTS does not keep two that make one at once apart."""
 _FORMS = "sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
 
 
