@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -35,6 +34,8 @@ from crawler.checkpoint import (
 from crawler.crawl import CrawlSummary, crawl
 from crawler.settings import CrawlerSettings
 from crawler.source import Enough, Mode, SourceError
+
+pytest_plugins = ("fakes_postgres",)
 
 PAGES = 4
 SETTINGS = CrawlerSettings()
@@ -109,8 +110,8 @@ def resolve(repo: str) -> Base | Skip:
     return Base(repo=repo, revision="r", family="sd1", files=())
 
 
-def opened(path: Path, clock: Clock | None = None) -> tuple[Engine, Catalog]:
-    engine = open_engine(f"sqlite:///{path}")
+def opened(url: str, clock: Clock | None = None) -> tuple[Engine, Catalog]:
+    engine = open_engine(url)
     catalog = Catalog(engine, clock=clock or Clock())
     catalog.create()
     return engine, catalog
@@ -132,7 +133,7 @@ def content(engine: Engine) -> dict[str, list[Any]]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[CrawlSummary, dict[str, list[Any]]]:
     """Summary and rows of a crawl that nothing interrupts."""
-    engine, catalog = opened(tmp_path_factory.mktemp("undisturbed") / "catalog.db")
+    engine, catalog = opened(f"sqlite:///{tmp_path_factory.mktemp('undisturbed') / 'catalog.db'}")
     summary = crawl([Fake(HF), Fake(CIVITAI)], catalog, SETTINGS, resolve_base=resolve)
     found = content(engine)
     engine.dispose()
@@ -145,8 +146,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    engine, catalog = opened(tmp_path / "catalog.db", clock)
+def catalog(database_url: str, clock: Clock) -> Iterator[Catalog]:
+    engine, catalog = opened(database_url, clock)
     yield catalog
     engine.dispose()
 
@@ -172,7 +173,7 @@ def test_everything_is_read_looked_into_and_counted(catalog: Catalog) -> None:
     assert catalog.bases.get("a/base") == resolve("a/base")
 
 
-def _crawl_and_die(path: Path, steps: int) -> None:
+def _crawl_and_die(url: str, steps: int) -> None:
     """Crawl, and be killed while what comes after so many commits is being fetched."""
     left = [steps]
 
@@ -181,19 +182,20 @@ def _crawl_and_die(path: Path, steps: int) -> None:
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _, catalog = opened(path)
+    _, catalog = opened(url)
     crawl([Fake(HF), Fake(CIVITAI)], catalog, SETTINGS, resolve_base=resolve, progress=progress)
 
 
-def test_kill_9_loses_nothing(tmp_path: Path, undisturbed: tuple[CrawlSummary, dict[str, list[Any]]]) -> None:
+def test_kill_9_loses_nothing(
+    database_url: str, undisturbed: tuple[CrawlSummary, dict[str, list[Any]]]
+) -> None:
     context = multiprocessing.get_context("spawn")
-    path = tmp_path / "killed.db"
     for steps in (3, 9, 12):
-        child = context.Process(target=_crawl_and_die, args=(path, steps))
+        child = context.Process(target=_crawl_and_die, args=(database_url, steps))
         child.start()
         child.join(120)
         assert child.exitcode == -signal.SIGKILL
-    engine, catalog = opened(path)
+    engine, catalog = opened(database_url)
     crawl([Fake(HF), Fake(CIVITAI)], catalog, SETTINGS, resolve_base=resolve)
     found = content(engine)
     engine.dispose()
@@ -207,9 +209,9 @@ def test_any_interruptions_end_as_an_undisturbed_crawl(
     undisturbed: tuple[CrawlSummary, dict[str, list[Any]]],
     deaths: list[int],
 ) -> None:
-    path = tmp_path_factory.mktemp("crawl") / "killed.db"
+    url = f"sqlite:///{tmp_path_factory.mktemp('crawl') / 'killed.db'}"
     for steps in [*deaths, None]:
-        engine, catalog = opened(path)
+        engine, catalog = opened(url)
         left = None if steps is None else iter(range(steps))
 
         def progress(hub: Hub, what: str, found: int, left: Iterator[int] | None = left) -> None:
