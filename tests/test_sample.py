@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -292,3 +293,24 @@ def test_a_sample_that_is_not_there(engine: Engine) -> None:
         SelectionError, match=r"there is no sample 'mai'; did you mean 'may'.; drawn so far: may"
     ):
         weights(engine, "mai")
+
+
+def test_a_weighted_rate_is_unbiased_and_its_variance_known() -> None:
+    """As docs/sampling.md has both, over many seeds; equal shares of unequal strata make weights matter."""
+    rows = [row(number, family="sd1" if number < 90 else "sdxl") for number in range(120)]
+    leaks = {one.content for one in rows if int(one.repo) % (9 if one.family == "sd1" else 2) == 0}
+    design = Design(size=40, by=("family",), seed=0, allocation=Allocation.EQUAL)
+    rates, variances = [], []
+    for seed in range(400):
+        sample = draw(rows, replace(design, seed=seed), ALL)
+        rate = variance = 0.0
+        for number, stratum in enumerate(sample.strata):
+            found = [one.content in leaks for one in sample.members if one.stratum == number]
+            n, size, p = stratum.drawn, stratum.population, sum(found) / len(found)
+            rate += sum(found) * float(stratum.weight) / 120
+            variance += (size / 120) ** 2 * (1 - n / size) * p * (1 - p) / (n - 1)
+        rates.append(rate)
+        variances.append(variance)
+    truth, spread = len(leaks) / 120, statistics.pvariance(rates)
+    assert abs(statistics.fmean(rates) - truth) < 4 * (spread / len(rates)) ** 0.5
+    assert statistics.fmean(variances) == pytest.approx(spread, rel=0.25)

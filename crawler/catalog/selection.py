@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,7 +12,6 @@ from typing import Annotated, Any, Literal, Self
 from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import from_json
 from sqlalchemy import ColumnElement, Engine, FromClause, and_, func, or_, select
 
 from crawler.catalog import tables
@@ -234,7 +234,7 @@ def _day(column: ColumnElement[str | None]) -> ColumnElement[str]:
 
 
 def _occur(words: Sequence[str], *, title: str, repo: str, record: str) -> bool:
-    prompts = (prompt["text"] for prompt in from_json(record)["prompts"])
+    prompts = (prompt["text"] for prompt in json.loads(record)["prompts"])
     text = _folded("\n".join((title, repo, *prompts)))
     return all(word in text for word in words)
 
