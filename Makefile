@@ -1,4 +1,4 @@
-# make demo | test | check | clean. A fresh clone is enough: .venv is made when it is missing or stale.
+# make demo | test | slow | check | clean. A fresh clone is enough: .venv is made when it is missing or stale.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,13 +6,17 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 CODE := crawler extraction scanner reports leaksweep tests benchmarks
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check bench-quality clean
+.PHONY: demo test slow check bench-quality clean
 
 demo: $(STAMP)
 	$(BIN)/leaksweep demo
 
 test: $(STAMP)
-	timeout 1500 $(BIN)/pytest --cov --cov-report=term -q
+	timeout 1500 $(BIN)/pytest --cov --cov-report=term -q -m "not slow and not samples"
+
+# Hubs of 100,000 models that change meanwhile, kills by the dozen, both majors of the hub's client: some minutes more.
+slow: $(STAMP)
+	timeout 2400 $(BIN)/pytest -q -m "slow and not samples" --durations=10
 
 check: $(STAMP)
 	$(BIN)/ruff format --check $(CODE)

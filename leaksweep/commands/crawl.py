@@ -18,8 +18,6 @@ Dump = Annotated[
     typer.Option(
         "--from-hub-stats",
         metavar="FILE",
-        exists=True,
-        dir_okay=False,
         help="Fill the catalog from the public dump of the Hugging Face Hub (parquet), and ask no hub.",
     ),
 ]
@@ -43,6 +41,8 @@ def crawl(run: Run, limit: Limit = None, from_hub_stats: Dump = None) -> int:
     from leaksweep import crawling
 
     if from_hub_stats is not None:
+        if not from_hub_stats.is_file():
+            raise typer.BadParameter(f"{from_hub_stats} is no file; name the dump that was downloaded")
         return finish(run, [crawling.import_dump(run, from_hub_stats)])
     return finish(run, [crawling.crawl(run, limit=limit)])
 
