@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -27,9 +28,9 @@ _NUMBERS = count(1)
 def binaries() -> Path | None:
     """The folder of `postgres` and `initdb`, the newest version's; None when it is not installed."""
     on_path = shutil.which("postgres")
-    installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
-    newest = sorted(installed, key=lambda path: float(path.parts[-3]))
-    return Path(on_path).parent if on_path else newest[-1].parent if newest else None
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parts[-2]))
+    folders = [*([Path(on_path).resolve().parent] if on_path else []), *reversed(installed)]
+    return next((one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def postgres() -> Iterator[str]:
             _wait(server, folder)
             yield f"postgresql+psycopg://tester@/postgres?host={folder}"
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # the orderly stop that does not wait for open connections
             server.wait(30)
     finally:
         shutil.rmtree(folder)

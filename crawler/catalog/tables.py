@@ -258,5 +258,5 @@ sample_member = Table(
     Column("weight", Float, nullable=False),
     Index("sample_member_content", "content"),
 )
-"""What was drawn, in the order of drawing. `content` is the SHA-256 of the weights, or the checkpoint's id where
-no hub tells it; `stratum` counts the strata of the sample from 0."""
+"""What was drawn, in the order of drawing. `content` is the SHA-256 of the weights, or the checkpoint's id
+where no hub tells it; `stratum` counts the strata of the sample from 0."""
