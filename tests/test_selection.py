@@ -97,15 +97,15 @@ def test_families_kinds_hubs_bases(engine: Engine, fill: Fill) -> None:
 
 
 def test_downloads_are_those_of_the_last_listing(engine: Engine, fill: Fill) -> None:
-    many, none, few = fill("a/many", downloads=2**40), fill("b/unknown", downloads=None), fill("c/few")
+    many, none, few = fill("a/many", downloads=2**38), fill("b/unknown", downloads=None), fill("c/few")
     assert found(engine, min_downloads=8) == [many]
     assert found(engine, max_downloads=7) == [
         none,
         few,
     ]  # the checkpoint's own count where the hub tells no other
-    assert found(engine, min_downloads=2**40, max_downloads=2**40) == [many]
+    assert found(engine, min_downloads=2**38, max_downloads=2**38) == [many]
     [row] = places(engine, Selection(ids=(many,)))
-    assert row.downloads == 2**40
+    assert row.downloads == 2**38
 
 
 def test_days_include_the_first_and_leave_out_the_last(engine: Engine, fill: Fill) -> None:
@@ -206,7 +206,7 @@ def test_an_unknown_sample_says_how_to_draw_one(engine: Engine) -> None:
         ({"kinds": ["lorra"]}, "'full', 'lora'"),
         ({"hubs": ["github"]}, "'huggingface' or 'civitai'"),
         ({"min_downloads": -1}, "greater than or equal to 0"),
-        ({"min_downloads": 2**63}, "less than"),
+        ({"min_downloads": 2**63}, "less than or equal"),
         ({"min_downloads": 9, "max_downloads": 8}, "min_downloads 9 is above max_downloads 8"),
         ({"created_since": "2025-02-30"}, "day value is outside expected range"),
         ({"updated_since": "2025-03-01", "updated_before": "2025-02-01"}, "nothing can fit both"),

@@ -102,12 +102,14 @@ def draw(rows: Iterable[Place], design: Design, selection: Selection) -> Sample:
         )
     tell = [_stratum_by(name) for name in design.by]
     first: dict[str, tuple[str, tuple[str, ...]]] = {}
+    labels_seen: dict[tuple[str, ...], tuple[str, ...]] = {}  # so that a million rows share them
     places = 0
     for row in rows:
         places += 1
         known = first.get(row.content)
         if known is None or row.id < known[0]:
-            first[row.content] = row.id, tuple(one(row) for one in tell)
+            values = tuple(one(row) for one in tell)
+            first[row.content] = row.id, labels_seen.setdefault(values, values)
     by_values: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for content, (_, values) in first.items():
         by_values[values].append(content)
