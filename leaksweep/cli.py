@@ -12,6 +12,7 @@ import typer
 
 from crawler.catalog.selection import SelectionError
 from crawler.checkpoint import CrawlError
+from crawler.evidence.plain_text import printable
 from extraction.extraction import ExtractionError
 from leaksweep.commands import (
     config,
@@ -107,5 +108,5 @@ def _terminable() -> Iterator[None]:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"leaksweep: {message}", file=sys.stderr)
+    print(printable(f"leaksweep: {message}", keep="\n\t"), file=sys.stderr)
     return code

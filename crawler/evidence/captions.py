@@ -17,10 +17,14 @@ _MAX_WORDS = 100
 """Trigger words that are looked at."""
 
 
-def prompts(metadata: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    """All that a header tells: captions first, then what authors wrote of how to use it."""
+def prompts(metadata: Mapping[str, Any], dataset: DataSet | None = None) -> tuple[Prompt, ...]:
+    """All that a header tells: captions first, then what authors wrote of how to use it.
+
+    Args:
+        dataset: the same metadata's, where it has been read already.
+    """
     return best_prompts(
-        *_captions(read_dataset(metadata)),
+        *_captions(dataset or read_dataset(metadata)),
         *_hints(metadata),
         *_samples(table(metadata.get("ot_config"))),
     )

@@ -17,7 +17,7 @@ FIELDS = (
     "max_train_steps", "training_steps", "num_images", "num_training_images", "resolution",
 )  # fmt: skip
 """The fields of a card's metadata that are read here: all that a crawl has to keep of one."""
-_TRAINED_ON = re.compile(r"weights were trained on (?!the\b)(.{2,300}?) using \[?DreamBooth")
+_TRAINED_ON = re.compile(r"weights were trained on (?!the\b)(.{2,300}?)\s+using\s+\[?DreamBooth")
 """The sentence of diffusers' DreamBooth scripts, which holds the training prompt."""
 _TRIGGERS = (
     re.compile(r"[Yy]ou should use ([^\n]{2,500}?) to trigger the image generation"),

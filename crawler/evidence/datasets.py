@@ -10,8 +10,8 @@ from typing import Any
 from crawler.evidence.plain_text import parsed, table, whole
 
 MAX_FOLDERS = 10_000
-MAX_TAGS = 1_000_000
-"""Of all folders together; what is beyond is not read."""
+MAX_TAGS = 200_000
+"""Of all folders together; what is beyond is not read. Real headers hold some thousands."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from crawler.checkpoint import BaseClaim, Grade, Kind, Observation, Prompt, RemoteFile, Training
 from crawler.evidence import base_metadata, captions, tensor_names, training_metadata
+from crawler.evidence.datasets import read_dataset
 from crawler.evidence.families import UNKNOWN
 from crawler.evidence.headers import Header, RangeReader, parse_header, read_header
 from crawler.evidence.resolve import best_first
@@ -42,24 +43,27 @@ def header_facts(
     header: Header, base_models: Mapping[str, str], observe: Observe | None = None
 ) -> HeaderFacts:
     """Gather what a header tells; `base_models` are the operator's own bases by digest."""
+    kind = tensor_names.kind_name(header.tensors)
+    families = tensor_names.families_of(header.tensors)
+    dataset = read_dataset(header.metadata)
     return HeaderFacts(
-        kind=tensor_names.kind_of(header.tensors),
-        kind_name=tensor_names.kind_name(header.tensors),
-        family=tensor_names.family_of(header.tensors),
-        claims=best_first((*_proof(header), *base_metadata.base_claims(header.metadata, base_models))),
-        prompts=captions.prompts(header.metadata),
-        training=training_metadata.training(header.metadata),
+        kind=Kind(kind) if kind in set(Kind) else None,
+        kind_name=kind,
+        family=families[0] if len(families) == 1 else None,
+        claims=best_first((*_proof(families), *base_metadata.base_claims(header.metadata, base_models))),
+        prompts=captions.prompts(header.metadata, dataset),
+        training=training_metadata.training(header.metadata, dataset),
         base_digest=base_metadata.base_digest(header.metadata),
         wish=wishes({}, (), header.metadata),
         observations=observe(header.metadata) if observe else (),
     )
 
 
-def _proof(header: Header) -> list[BaseClaim]:
+def _proof(families: Sequence[str]) -> list[BaseClaim]:
     """One claim for each family that names and shapes leave possible."""
     return [
         BaseClaim(repo=None, family=family, source="names and shapes", grade=Grade.TENSORS)
-        for family in tensor_names.families_of(header.tensors)
+        for family in families
         if family != UNKNOWN
     ]
 

@@ -108,8 +108,8 @@ def _leaks(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         if key in _SKIPPED or not isinstance(value, str) or not value.strip():
             continue
         text, name = value[:MAX_TEXT], clean(key, 100)
-        # JSON tables double their backslashes.
-        text = text.replace("\\\\", "\\")
+        if text.startswith(("{", "[")):
+            text = text.replace("\\\\", "\\")  # JSON doubles them.
         for path in paths_in(text):
             yield "path", name, path
         for found, what in ((_USER, "user name"), (_SHARE, "machine name"), (_MAIL, "e-mail address")):

@@ -79,12 +79,11 @@ def parsed(value: object) -> Any:
 
 def whole(value: object) -> int | None:
     """A positive whole number below 10^15, as such or as text; None otherwise."""
+    if type(value) is int:
+        return value if 0 < value < 10**15 else None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    text = str(value) if isinstance(value, int) and abs(value) < 10**15 else value
-    text = text.strip() if isinstance(text, str) and len(text) <= 40 else ""
+        return whole(int(value))
+    text = value.strip() if isinstance(value, str) and len(value) <= 40 else ""
     return int(text) or None if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crawler.evidence.datasets import read_dataset
+from crawler.evidence.datasets import DataSet, read_dataset
 from crawler.evidence.facts import Training
 from crawler.evidence.plain_text import shorter_side, table, whole
 
 
-def training(metadata: Mapping[str, Any]) -> Training:
-    """Size and length of the training, each with the key that told it."""
-    dataset = read_dataset(metadata)
+def training(metadata: Mapping[str, Any], dataset: DataSet | None = None) -> Training:
+    """Size and length of the training, each with the key that told it.
+
+    Args:
+        dataset: the same metadata's, where it has been read already.
+    """
+    dataset = dataset or read_dataset(metadata)
     info, config = table(metadata.get("training_info")), table(metadata.get("ot_config"))
     size = metadata.get("ss_resolution")
     found = {

@@ -17,7 +17,7 @@ WORDS = frozenset(
 """As tags of a repository or a card, with or without hyphens, underscores and blanks."""
 FIELDS = ("robots", "x-robots-tag", "ai", "ai-usage", "tdm-reservation", "leaksweep", "modelspec.robots")
 """Fields of a card, and keys of a header, that hold a wish."""
-_FIELD_WORDS = WORDS | {"none", "no", "deny", "disallow", "optout", "false", "nofollow"}
+_FIELD_WORDS = WORDS | {"none", "no", "deny", "disallow", "optout", "false"}
 _MAX_TAGS = 10_000
 
 
