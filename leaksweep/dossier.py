@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,7 @@ from crawler.evidence.resolve import Decision, resolve
 from scanner.job import LedgerRow
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
+    from crawler.catalog import Catalog
     from scanner.ledger import Ledger
 
 
@@ -93,13 +92,14 @@ class Dossier:
         return dict(sorted(Counter(one.what for one in found).items()))
 
 
-def dossiers(engine: Engine, ledger: Ledger, name: str) -> Iterator[Dossier]:
+def dossiers(catalog: Catalog, ledger: Ledger, name: str) -> Iterator[Dossier]:
     """Yield a dossier for each checkpoint and each skip that goes by a name, checkpoints first."""
-    found = named(engine, name)
+    found = named(catalog.engine, name)
+    missing = catalog.bases.missing()
     for checkpoint in found.checkpoints:
-        yield _dossier(engine, ledger, checkpoint, superseded=found.superseded)
+        yield _dossier(catalog, ledger, checkpoint, missing, superseded=found.superseded)
     for skip in found.skips:
-        yield _dossier(engine, ledger, skip, superseded=False)
+        yield _dossier(catalog, ledger, skip, missing, superseded=False)
 
 
 def subject_id(subject: Checkpoint | Skip) -> str:
@@ -109,8 +109,10 @@ def subject_id(subject: Checkpoint | Skip) -> str:
     return f"{subject.hub}:{subject.repo}@{subject.revision}:{subject.path}"
 
 
-def _dossier(engine: Engine, ledger: Ledger, subject: Checkpoint | Skip, *, superseded: bool) -> Dossier:
-    own = subject_id(subject)
+def _dossier(
+    catalog: Catalog, ledger: Ledger, subject: Checkpoint | Skip, missing: Container[str], *, superseded: bool
+) -> Dossier:
+    own, engine = subject_id(subject), catalog.engine
     claims = subject.claims if isinstance(subject, Checkpoint) else ()
     claims = with_identity(claims, identities(engine, unknown_digests(claims)))
     sha256 = subject.sha256 if isinstance(subject, Checkpoint) else None
@@ -119,7 +121,11 @@ def _dossier(engine: Engine, ledger: Ledger, subject: Checkpoint | Skip, *, supe
         superseded=superseded,
         claims=claims,
         decision=resolve(claims),
-        lineage=chain(own, lambda name: claims if name == own else claims_of(engine, name)),
+        lineage=chain(
+            own,
+            lambda name: claims if name == own else claims_of(engine, name),
+            lambda base: not base.startswith("civitai:") and base not in missing,
+        ),
         places=tuple(one.id for one in places(engine, sha256) if one.id != own) if sha256 else (),
         standing=standing(engine, subject.hub, subject.repo),
         jobs=tuple(ledger.rows(checkpoint_id=own)),

@@ -35,7 +35,7 @@ def about_checkpoints(run: Run, name: str) -> list[Told]:
     if not run.home.exists:
         return []
     with opened(run) as (catalog, ledger):
-        return [Told(content=one.to_json(), text=text(one)) for one in dossiers(catalog.engine, ledger, name)]
+        return [Told(content=one.to_json(), text=text(one)) for one in dossiers(catalog, ledger, name)]
 
 
 def explain(run: Run, found: Found) -> Account:

@@ -137,3 +137,13 @@ def test_older_revisions_are_found_and_called_so(home: Home, capsys: pytest.Capt
     told = explain(home, capsys, "me/lora")
     assert "superseded" in told
     assert "changed" in told
+
+
+def test_a_base_that_cannot_be_loaded_is_passed_over_and_named(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = open_engine(home.database_url)
+    Catalog(engine).bases.put(skip("me/tune"), repo="me/tune")
+    engine.dispose()
+    told = explain(home, capsys, "me/lora")
+    assert f"compared with {SD15}: what me/tune was taught cannot be told apart" in told
