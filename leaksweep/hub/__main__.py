@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--requests-per-window", type=int, metavar="N", help="quota of the API; else none")
     parser.add_argument(
-        "--ports", nargs=3, type=int, default=(0, 0, 0), help="Hugging Face, Civitai, storage"
+        "--ports", nargs="+", type=int, default=(), help="Hugging Face, Civitai, storage, foreign host"
     )
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
     return parser
@@ -70,11 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         synthetic=synthetic,
         faults=Faults(seed=seed, **struck),
         limits=Limits(api=quota, resolvers=5 * quota),
-        ports=tuple(arguments.ports),
+        ports=arguments.ports,
+        log_size=1000,
     )
     with hub:
         print(
-            f"Hugging Face  {hub.url}\nCivitai       {hub.civitai_url}\nstorage       {hub.storage_url}",
+            f"Hugging Face  {hub.url}\nCivitai       {hub.civitai_url}\nstorage       {hub.storage_url}\n"
+            f"foreign host  {hub.foreign_url}",
             flush=True,
         )
         with contextlib.suppress(KeyboardInterrupt):

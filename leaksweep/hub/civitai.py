@@ -5,33 +5,39 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
-from urllib.parse import quote, urlencode
+from functools import partial
+from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from leaksweep.hub.blob import Blob
 from leaksweep.hub.changes import Changes, Schedule
-from leaksweep.hub.civitai_listing import SORTS, Refused, filtered, listing, sort_key
-from leaksweep.hub.civitai_rows import Json, by_id_row, hashes, is_listed, list_row, version_row
+from leaksweep.hub.civitai_answers import json_answer, unauthorized
+from leaksweep.hub.civitai_downloads import Downloads, Version
+from leaksweep.hub.civitai_listing import MAX_PAGE, SORTS, Refused, filtered, first_cursor, listing, sort_key
+from leaksweep.hub.civitai_rows import (
+    Json,
+    by_id_row,
+    hashes,
+    is_listed,
+    list_row,
+    shown_versions,
+    version_row,
+)
 from leaksweep.hub.civitai_vocabulary import ENUMS, version_name
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion
+from leaksweep.hub.disguises import Disguises
 from leaksweep.hub.editing import ModelEditor
 from leaksweep.hub.faults import Striker
-from leaksweep.hub.json_body import json_body
-from leaksweep.hub.limits import Limits, Meter
+from leaksweep.hub.paging import Paging
 from leaksweep.hub.shelf import Computed, Shelf
-from leaksweep.hub.storage import LOGIN_PAGE, Storage
+from leaksweep.hub.storage import LOGIN_PAGE
 
-_BROWSER = re.compile("mozilla|chrome|safari|firefox|opera|edge", re.IGNORECASE)
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 _MAX_ID = 2**31 - 1
 _MAX_HASHES, _MAX_HASH_IDS = 100, 10_000
-
-
-Version = tuple[CivitaiModel, CivitaiVersion]
 
 
 class Civitai:
@@ -40,22 +46,19 @@ class Civitai:
     def __init__(
         self,
         url: str,
-        storage: Storage,
         striker: Striker,
-        limits: Limits,
-        meter: Meter,
-        tokens: Collection[str],
-        downloads_need_token: bool,
+        downloads: Downloads,
+        paging: Paging,
+        foreign_url: str,
         schedule: Schedule | None = None,
     ) -> None:
         self._url = url
-        self._storage = storage
         self._striker = striker
-        self._limits = limits
-        self._meter = meter
-        self._tokens = tokens
-        self._downloads_need_token = downloads_need_token
+        self._downloads = downloads
+        self._paging = paging
+        self._foreign_url = foreign_url
         self._schedule = schedule
+        self._disguises = Disguises(striker)
         self.publish(())
 
     def publish(self, models: Sequence[CivitaiModel], computed: Computed[CivitaiModel] | None = None) -> None:
@@ -68,15 +71,21 @@ class Civitai:
     def _blobs(self, file: CivitaiFile) -> Blob:
         """A file's bytes. Those that are on disk, or in memory anyway, are hashed once."""
         if callable(file.content):
-            return Blob(file.content)
-        return self._held.setdefault(file, Blob(file.content))
+            return self._disguises.file(file)
+        if file not in self._held:
+            self._held[file] = self._disguises.file(file)
+        return self._held[file]
+
+    def _stated(self, file: CivitaiFile) -> Blob:
+        """A file as the answers speak of it."""
+        return self._disguises.statement(file, self._blobs(file))
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:
             return await self._route(request, request.url.path.split("/")[1:])
         except Refused as refusal:
-            return _json({"error": refusal.error}, refusal.status)
+            return json_answer({"error": refusal.error}, refusal.status)
 
     async def _route(self, request: Request, segments: Sequence[str]) -> Response:
         url = self._url
@@ -84,61 +93,81 @@ class Civitai:
             case ["api", "v1", "models"]:
                 return self._list(request)
             case ["api", "v1", "models", text]:
-                return _json(by_id_row(self._model(text), self._blobs, url))
+                return json_answer(by_id_row(self._model(text), self._stated, url))
             case ["api", "v1", "model-versions", "by-hash"] if request.method == "POST":
                 # The real hub forgets its own name in this one answer.
                 found = self._by_hashes(await _texts(request), _MAX_HASHES)
-                return _json([version_row(*pair, self._blobs, "https://undefined") for _, pair in found])
+                return json_answer(
+                    [version_row(*pair, self._stated, "https://undefined") for _, pair in found]
+                )
             case ["api", "v1", "model-versions", "by-hash", "ids"] if request.method == "POST":
                 found = self._by_hashes(await _texts(request), _MAX_HASH_IDS)
                 ids = ((text, model.id, version.id) for text, (model, version) in found)
-                return _json([{"hash": text, "modelId": m, "modelVersionId": v} for text, m, v in ids])
+                return json_answer([{"hash": text, "modelId": m, "modelVersionId": v} for text, m, v in ids])
             case ["api", "v1", "model-versions", "by-hash", text]:
                 model, version = self._by_hash(text)
-                return _json(version_row(model, version, self._blobs, url))
+                return json_answer(version_row(model, version, self._stated, url))
             case ["api", "v1", "model-versions", text]:
                 model, version = self._version(text)
-                return _json(version_row(model, version, self._blobs, url))
+                return json_answer(version_row(model, version, self._stated, url))
             case ["api", "v1", "enums"]:
-                return _json(ENUMS)
+                return json_answer(ENUMS)
             case ["api", "v1", "me"]:
                 me = {"id": 1000001, "username": "someone"}
-                return _json(me) if self._member(request) else _unauthorized()
+                return json_answer(me) if self._downloads.is_member(request) else unauthorized()
             case ["api", "download", "models", text]:
-                return self._download(request, text)
+                return self._downloads.answer(request, partial(self._version, text), self._blobs)
             case ["login"]:
                 return HTMLResponse(LOGIN_PAGE)
         page = "<!DOCTYPE html>\n<html><body>404: This page could not be found.</body></html>"
         return HTMLResponse(page, 404)
 
     def _list(self, request: Request) -> Response:
-        query = request.query_params
+        if self._paging.refuses(request):
+            raise Refused(400, f"Invalid cursor: {request.query_params['cursor']}")
+        query = self._paging.query(request, MAX_PAGE)
         every = "ids" in query or "username" in query
         with self.shelf.lock:
-            found = listing(self.shelf, query, member=self._member(request))
+            found = listing(self.shelf, query, member=self._downloads.is_member(request))
         if "ids" not in query:
             self.changes.after_listing()
-        rows = [
-            (model, list_row(model, self._blobs, self._url, every_availability=every))
-            for model in found.models
-        ]
+        for model in found.models:
+            self._break_on(model)
         # Models that have versions but show none are dropped after the page was cut: a page may be short,
         # or empty, with more to come.
-        items = [row for model, row in rows if row["modelVersions"] or not model.versions]
+        items = [
+            list_row(model, self._stated, self._url, every_availability=every)
+            for model in found.models
+            if not model.versions or shown_versions(model, every_availability=every)
+        ]
+        cursor, turn = found.next_cursor, self._paging.turn(request)
+        if turn != "next" and found.models:
+            cursor = query.get("cursor") or first_cursor(query, found.models[0])
         metadata: Json = {"currentPage": found.page, "pageSize": found.limit} if found.page else {}
-        if found.next_cursor:
-            kept = [(key, value) for key, value in query.multi_items() if key not in ("cursor", "page")]
-            following = urlencode([*kept, ("cursor", found.next_cursor)])
-            metadata["nextCursor"] = found.next_cursor
-            metadata["nextPage"] = f"{self._url}/api/v1/models?{following}"
-        return _json({"items": items, "metadata": metadata})
+        if cursor:
+            self._paging.issue(cursor)
+            host = self._foreign_url if self._paging.leads_away(request) else self._url
+            asked = request.query_params.multi_items()
+            kept = [(key, value) for key, value in asked if key not in ("cursor", "page")]
+            metadata["nextCursor"] = cursor
+            metadata["nextPage"] = f"{host}/api/v1/models?{urlencode([*kept, ('cursor', cursor)])}"
+        return json_answer({"items": [] if turn == "empty" else items, "metadata": metadata})
+
+    def _break_on(self, model: CivitaiModel) -> None:
+        """Refuse the whole answer where one row is bad, as the hub does (civitai#926)."""
+        if self._striker.afflicts("bad_row", f"civitai/models/{model.id}/"):
+            raise Refused(500, "An unexpected error occurred")
 
     def _model(self, text: str) -> CivitaiModel:
         model_id = _id(text)
         model = self.shelf.find(str(model_id))
-        if model is None or model.poi:
+        if model is None or model.poi or self._is_missing(f"models/{text}"):
             raise Refused(404, f"No model with id {model_id}")
+        self._break_on(model)
         return model
+
+    def _is_missing(self, what: str) -> bool:
+        return self._striker.strikes("false_missing", f"civitai/api/v1/{what}")
 
     def _versions(self) -> Iterator[Version]:
         """Yield what can be reached by id or hash: POI models too, as on the hub."""
@@ -152,6 +181,9 @@ class Civitai:
         model = self.shelf.find(version_name(version_id))
         for version in model.versions if model else ():
             if model and version.id == version_id and _reachable(version):
+                self._break_on(model)
+                if self._is_missing(f"model-versions/{text}"):
+                    break
                 return model, version
         raise Refused(404, "Model not found")
 
@@ -162,7 +194,7 @@ class Civitai:
         """
         found: dict[str, Version] = {}
         for model, version in self._versions():
-            known = {text for file in version.files for text in hashes(file, self._blobs(file)).values()}
+            known = {text for file in version.files for text in hashes(file, self._stated(file)).values()}
             for text in known.intersection(wanted):
                 if text not in found or version.published_at < found[text][1].published_at:
                     found[text] = model, version
@@ -181,38 +213,6 @@ class Civitai:
         found = self._oldest({text.upper() for text in texts})
         yield from ((text, found[text.upper()]) for text in texts if text.upper() in found)
 
-    def _download(self, request: Request, text: str) -> Response:
-        """Redirect to the storage, or refuse; the refusals come in the hub's order."""
-        member = self._member(request)
-        caller = request.headers.get("authorization") or "anonymous"
-        limit = self._limits.civitai_downloads
-        if limit is not None and self._meter.spend(caller, "downloads", limit).exceeded:
-            raise Refused(429, "We've noticed an unusual amount of downloading from your account.")
-        model, version = self._version(text)
-        file = _chosen(version, request)
-        if model.poi or file is None:
-            raise Refused(404, "File not found")
-        if model.mode == "Archived":
-            raise Refused(410, "Model archived, not available for download")
-        if version.usage_control != "Download":
-            return _unauthorized("The creator of this asset has disabled downloads on this file")
-        if self._downloads_need_token and not member:
-            if _BROWSER.search(request.headers.get("user-agent", "")):
-                here = quote(request.url.path, safe="")
-                return RedirectResponse(f"{self._url}/login?returnUrl={here}", 307)
-            return _unauthorized("The creator of this asset requires you to be logged in to download it")
-        if version.availability == "EarlyAccess":
-            about = {"deadline": "2100-01-01T00:00:00.000Z", "message": "This asset is in Early Access."}
-            return _json({"error": "Early Access"} | about, 403)
-        if version.availability == "Private":
-            return _json({"error": "Forbidden", "message": "You may not download this file"}, 403)
-        return RedirectResponse(self._storage.sign(self._blobs(file), file.name), 307)
-
-    def _member(self, request: Request) -> bool:
-        """Tell whether a valid token came along. A bad one counts as none, silently, as on the hub."""
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return (token or request.query_params.get("token", "")) in self._tokens
-
 
 def shown(query: QueryParams) -> Callable[[CivitaiModel], bool]:
     """Return whether the listing of a query has a model."""
@@ -226,17 +226,6 @@ def _names(model: CivitaiModel) -> list[str]:
 
 def _reachable(version: CivitaiVersion) -> bool:
     return version.status == "Published" and bool(version.nsfw_level)
-
-
-def _chosen(version: CivitaiVersion, request: Request) -> CivitaiFile | None:
-    """Return the file asked for by id, else the primary one; None for any query besides."""
-    query = {key: value for key, value in request.query_params.items() if key != "token"}
-    wanted = query.pop("fileId", None)
-    if query:
-        return None
-    if wanted is not None:
-        return next((file for file in version.files if str(file.id) == wanted), None)
-    return next((file for file in version.files if file.primary), None)
 
 
 def _id(text: str) -> int:
@@ -253,11 +242,3 @@ async def _texts(request: Request) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise Refused(400, "Invalid input: expected an array of strings")
     return texts
-
-
-def _unauthorized(message: str | None = None) -> Response:
-    return _json({"error": "Unauthorized"} | ({"message": message} if message else {}), 401)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(json_body(value), status, media_type="application/json")

@@ -20,7 +20,7 @@ from leaksweep.hub.shelf import Key, Shelf
 
 _PG, _ANY = 1, 31
 """Bits of the level: PG, and whichever of the five."""
-_MAX_PAGE = 100
+MAX_PAGE = 100
 _MAX_OFFSET = 1000
 _BY_TIME = ("Newest", "Oldest")
 SORTS = (
@@ -59,7 +59,7 @@ def listing(shelf: Shelf[CivitaiModel], query: QueryParams, *, member: bool) -> 
     Raises:
         Refused: a parameter is not what it may be.
     """
-    limit = _integer(query, "limit", 0, _MAX_PAGE, default=_MAX_PAGE)
+    limit = _integer(query, "limit", 0, MAX_PAGE, default=MAX_PAGE)
     by_number = "page" in query and "cursor" not in query
     number = _integer(query, "page", 1, None, default=1) if by_number else None
     if number is not None and "query" in query:
@@ -152,6 +152,14 @@ def _cursor(model: CivitaiModel, sort: str) -> str:
         return f"{_postgres_time(model.last_version_at)}|{model.id}"
     first, second = _stats(model, sort)
     return f"{-first}|{-second}|{model.id}"
+
+
+def first_cursor(query: QueryParams, first: CivitaiModel) -> str:
+    """Return a cursor that leads to the first page, which begins with this model."""
+    sort = query.get("sort", "Highest Rated")
+    if sort == "Newest":
+        return f"{_postgres_time(first.last_version_at)}|{first.id + 1}"
+    return _cursor(first, sort)
 
 
 def _after(cursor: str, sort: str) -> Key:

@@ -76,6 +76,8 @@ class HubRepo:
     """Commits before the present one. Their files are answered with as those of the present one."""
     stated_sizes: Mapping[str, int] = field(default_factory=dict)
     """Path to the size in bytes that the hub states of it, where that is a lie."""
+    stated_hashes: Mapping[str, str] = field(default_factory=dict)
+    """Path to the SHA-256 that the hub states of it, where that is a lie."""
     scans_done: bool = True
     """Whether the hub's security scan has finished. An unfinished one lists no issues."""
     file_issues: Mapping[str, str] = field(default_factory=dict)

@@ -6,8 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import parse_qs, unquote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -15,12 +14,14 @@ from starlette.responses import HTMLResponse, Response
 from leaksweep.hub.changes import Changes, Schedule
 from leaksweep.hub.content import HubRepo
 from leaksweep.hub.delivery import deliver
+from leaksweep.hub.disguises import Disguises
 from leaksweep.hub.editing import RepoEditor
 from leaksweep.hub.faults import Striker
-from leaksweep.hub.huggingface_listing import SORTS, BadQuery, page, shown, sort_key
+from leaksweep.hub.huggingface_answers import answer, link_next, moved, refusal
+from leaksweep.hub.huggingface_listing import MAX_PAGE, SORTS, BadQuery, first_cursor, page, shown, sort_key
 from leaksweep.hub.huggingface_rows import EXPANDABLE, FULL_FIELDS, INFO_FIELDS, LIST_FIELDS, Served, row
-from leaksweep.hub.json_body import json_body
 from leaksweep.hub.limits import Limits, Meter
+from leaksweep.hub.paging import Paging
 from leaksweep.hub.shelf import Computed, Shelf
 from leaksweep.hub.storage import Storage
 
@@ -39,6 +40,8 @@ class HuggingFace:
         limits: Limits,
         meter: Meter,
         tokens: Mapping[str, Collection[str]],
+        paging: Paging,
+        foreign_url: str,
         schedule: Schedule | None = None,
     ) -> None:
         self._url = url
@@ -48,6 +51,9 @@ class HuggingFace:
         self._meter = meter
         self._tokens = tokens
         self._schedule = schedule
+        self._paging = paging
+        self._disguises = Disguises(striker)
+        self._foreign_url = foreign_url
         self.publish(())
 
     def publish(self, repos: Sequence[HubRepo], computed: Computed[Served] | None = None) -> None:
@@ -63,9 +69,9 @@ class HuggingFace:
         bucket, quota = self._bucket(segments)
         standing = self._meter.spend(token or "anonymous", bucket, quota)
         if standing.exceeded:
-            response = _error(429, "We had to rate limit you. Please retry later.")
+            response = refusal(429, "We had to rate limit you. Please retry later.")
         elif token and token not in self._tokens:
-            response = _error(401, "Invalid credentials in Authorization header")
+            response = refusal(401, "Invalid credentials in Authorization header")
         else:
             response = await self._route(request, segments, token)
         response.headers.update(standing.headers())
@@ -83,9 +89,16 @@ class HuggingFace:
             case ["api", "models"]:
                 return self._list(request)
             case ["api", "whoami-v2"] if token:
-                return _json({"type": "user", "id": _digest(token)[:24], "name": "someone", "orgs": []})
+                return answer(
+                    {
+                        "type": "user",
+                        "id": hashlib.sha256(token.encode()).hexdigest()[:24],
+                        "name": "someone",
+                        "orgs": [],
+                    }
+                )
             case ["api", "whoami-v2"]:
-                return _error(401, "Invalid username or password.")
+                return refusal(401, "Invalid username or password.")
             case ["api", "models", owner, name, *rest]:
                 served = self._find(request, f"{owner}/{name}", token)
                 return served if isinstance(served, Response) else await self._about(request, served, rest)
@@ -101,9 +114,9 @@ class HuggingFace:
             case []:
                 return self._info(request, served)
             case ["scan"]:
-                return _json(served.scan())
+                return answer(served.scan())
             case ["revision" | "tree" | "paths-info", revision, *_] if revision not in served.revisions:
-                return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+                return refusal(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
             case ["revision", _]:
                 return self._info(request, served)
             case ["tree", revision, *folder]:
@@ -112,22 +125,29 @@ class HuggingFace:
                 asked = parse_qs((await request.body()).decode())
                 expand = asked.get("expand", [""])[0].lower() == "true"
                 entries = (served.entry(path, expand=expand) for path in asked.get("paths", ()))
-                return _json([entry for entry in entries if entry])
-        return _error(404, "Sorry, we can't find the page you are looking for.")
+                return answer([entry for entry in entries if entry])
+        return refusal(404, "Sorry, we can't find the page you are looking for.")
 
     def _list(self, request: Request) -> Response:
-        query = request.query_params
+        if self._paging.refuses(request):
+            return refusal(400, "Invalid cursor")
+        query = self._paging.query(request, MAX_PAGE)
         try:
             fields = _expanded(request) or _listed(request)
             with self.shelf.lock:
                 served, cursor = page(self.shelf, query)
-                rows = [row(one, fields, self.shelf.find) for one in served]
+                rows = [row(self._disguises.repo(one), fields, self.shelf.find) for one in served]
             self.changes.after_listing()
         except BadQuery as error:
-            return _error(400, str(error))
-        response = _json(rows)
+            return refusal(400, str(error))
+        turn = self._paging.turn(request)
+        if turn != "next" and served:
+            cursor = query.get("cursor") or first_cursor(query, served[0])
+        response = answer([] if turn == "empty" else rows)
         if cursor:
-            self._link_next(response, request, cursor)
+            self._paging.issue(cursor)
+            away = self._paging.leads_away(request)
+            link_next(response, request, self._foreign_url if away else self._url, cursor)
         return response
 
     def _info(self, request: Request, served: Served) -> Response:
@@ -135,11 +155,11 @@ class HuggingFace:
         try:
             expanded = _expanded(request)
         except BadQuery as error:
-            return _error(400, str(error))
+            return refusal(400, str(error))
         info = row(served, expanded or INFO_FIELDS, self.shelf.find, blobs=query.get("blobs") == "true")
         if query.get("securityStatus") == "true":
             info["securityRepoStatus"] = served.scan()
-        return _json(info)
+        return answer(info)
 
     def _tree(self, request: Request, served: Served, revision: str, folder: str) -> Response:
         query = request.query_params
@@ -148,7 +168,7 @@ class HuggingFace:
         entries = served.entries(folder, recursive=recursive, expand=expand)
         if folder and not entries:
             message = f"{folder} does not exist on {revision!r}"
-            return _error(404, message, code="EntryNotFound", headers={"X-Repo-Commit": served.sha})
+            return refusal(404, message, code="EntryNotFound", headers={"X-Repo-Commit": served.sha})
         size = EXPANDED_TREE_PAGE if expand else TREE_PAGE
         asked = query.get("limit", "")
         limit = min(int(asked), size) if asked.isdecimal() and int(asked) else size
@@ -157,37 +177,40 @@ class HuggingFace:
             # The cursor names the tree it was made for: after a commit it is void.
             known = [_tree_cursor(entry["path"], served.sha) for entry in entries]
             if cursor not in known:
-                return _error(400, "Invalid cursor")
+                return refusal(400, "Invalid cursor")
             start = known.index(cursor) + 1
-        response = _json(entries[start : start + limit])
+        response = answer(entries[start : start + limit])
         if len(entries) > start + limit:
-            self._link_next(response, request, _tree_cursor(entries[start + limit - 1]["path"], served.sha))
+            link_next(
+                response, request, self._url, _tree_cursor(entries[start + limit - 1]["path"], served.sha)
+            )
         return response
 
     def _resolve(self, request: Request, served: Served, revision: str, path: str, token: str) -> Response:
         repo = served.repo
         if repo.disabled:
-            return _error(403, "Access to this resource is disabled.")
+            return refusal(403, "Access to this resource is disabled.")
         if repo.gated and repo.id not in self._tokens.get(token, ()):
             restricted = f"Access to model {repo.id} is restricted"
             if not token:
                 restricted += ". You must have access to it and be authenticated to access it. Please log in."
-                return _error(401, restricted, code="GatedRepo")
+                return refusal(401, restricted, code="GatedRepo")
             restricted += (
                 f" and you are not in the authorized list. Visit {self._url}/{repo.id} to ask for access."
             )
-            return _error(403, restricted, code="GatedRepo")
+            return refusal(403, restricted, code="GatedRepo")
         if revision not in served.revisions:
-            return _error(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+            return refusal(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
         commit = {"X-Repo-Commit": served.sha if revision == "main" else revision}
         blob = served.blobs.get(path)
         if blob is None:
-            return _error(404, "Entry not found", code="EntryNotFound", headers=commit)
+            return refusal(404, "Entry not found", code="EntryNotFound", headers=commit)
         if not served.is_lfs(path):
             plain = {"ETag": f'"{served.oid(path)}"', "Content-Type": "text/plain; charset=utf-8"}
             return deliver(request, blob, commit | plain)
-        linked = {"X-Linked-Size": str(served.size(path)), "X-Linked-ETag": f'"{blob.sha256}"'}
-        location = self._storage.sign(blob, path.rpartition("/")[2])
+        linked = {"X-Linked-Size": str(served.size(path)), "X-Linked-ETag": f'"{served.sha256(path)}"'}
+        away = self._striker.strikes("foreign_download", f"huggingface{request.url.path}")
+        location = self._storage.sign(blob, path.rpartition("/")[2], self._foreign_url if away else None)
         return Response(
             status_code=302, headers=commit | linked | {"Accept-Ranges": "bytes", "Location": location}
         )
@@ -195,25 +218,23 @@ class HuggingFace:
     def _find(self, request: Request, name: str, token: str) -> Served | Response:
         """Return the repository, a redirect if it was renamed, or a refusal if this token may not see it."""
         served = self.shelf.find(name)
+        original = self._disguises.original(name) if served is None else None
+        if original and (before := self.shelf.find(original)):
+            return self._disguises.repo(self._disguises.under(before, name))
+        path = f"huggingface{request.url.path}"
+        if served is not None and self._striker.strikes("false_missing", path):
+            served = None
         if served is None or (served.repo.private and served.repo.id not in self._tokens.get(token, ())):
             if token:
-                return _error(404, "Repository not found", code="RepoNotFound")
+                return refusal(404, "Repository not found", code="RepoNotFound")
             # The real hub may leave the code out. The client library needs it to tell what is meant, because
             # only from https addresses does it take a bare 401 for a missing repository.
-            bare = self._striker.strikes("bare_unauthorized", f"huggingface{request.url.path}")
-            return _error(401, "Invalid username or password.", code=None if bare else "RepoNotFound")
+            bare = self._striker.strikes("bare_unauthorized", path)
+            return refusal(401, "Invalid username or password.", code=None if bare else "RepoNotFound")
         if served.repo.id == name:
-            return served
-        path: str = request.scope["raw_path"].decode()
-        location = path.replace(f"/{quote(name)}", f"/{quote(served.repo.id)}", 1)
-        location += f"?{request.url.query}" if request.url.query else ""
-        body = f"Temporary Redirect. Redirecting to {location}"
-        return Response(body, 307, {"Location": location}, "text/plain")
-
-    def _link_next(self, response: Response, request: Request, cursor: str) -> None:
-        kept = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
-        path = request.scope["raw_path"].decode()
-        response.headers["Link"] = f'<{self._url}{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+            to = self._disguises.moved(served, path)
+            return moved(request, name, to) if to else self._disguises.repo(served)
+        return moved(request, name, served.repo.id)
 
 
 def _expanded(request: Request) -> tuple[str, ...]:
@@ -236,21 +257,3 @@ def _listed(request: Request) -> tuple[str, ...]:
 def _tree_cursor(path: str, tree: str) -> str:
     inner = base64.b64encode(json.dumps({"file_name": path, "tree_oid": tree}).encode())
     return base64.b64encode(inner + b":1000").decode()
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _json(value: Any) -> Response:
-    body = json_body(value)
-    headers = {"ETag": f'W/"{len(body):x}-{hashlib.sha256(body).hexdigest()[:27]}"', "Vary": "Origin"}
-    return Response(body, 200, headers, "application/json")
-
-
-def _error(
-    status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    said = {"X-Error-Message": message.replace("\n", " ").encode("ascii", "ignore").decode().strip()}
-    said |= {"X-Error-Code": code} if code else {}
-    return Response(json.dumps({"error": message}), status, {**said, **(headers or {})}, "application/json")

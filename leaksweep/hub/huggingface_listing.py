@@ -53,9 +53,15 @@ def page(shelf: Shelf[Served], query: QueryParams) -> tuple[list[Served], str | 
     for key, served in shelf.walk(sort, start, query):
         if key != start and is_shown(served):
             if len(rows) == limit:
-                return rows, _cursor(sort, rows[-1]) if rows else None
+                return rows, _cursor(sort, rows[-1], rows[-1].object_id) if rows else None
             rows.append(served)
     return rows, None
+
+
+def first_cursor(query: QueryParams, first: Served) -> str:
+    """Return a cursor that leads to the first page, which begins with this row."""
+    sort = query.get("sort", "trendingScore")
+    return _cursor(sort, first, "")
 
 
 def _value(sort: str, served: Served) -> Any:
@@ -86,8 +92,8 @@ def shown(query: QueryParams) -> Callable[[Served], bool]:
     return is_shown
 
 
-def _cursor(sort: str, last: Served) -> str:
-    value, object_id = _value(sort, last), last.object_id
+def _cursor(sort: str, last: Served, object_id: str) -> str:
+    value = _value(sort, last)
     condition = {"$or": [{sort: value, "_id": {"$gt": object_id}}, {sort: {"$lt": value}}, {sort: None}]}
     return base64.b64encode(json.dumps(condition, separators=(",", ":")).encode()).decode()
 

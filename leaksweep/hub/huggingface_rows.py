@@ -122,6 +122,10 @@ class Served:
         """Bytes of a file, as the hub states them."""
         return self.repo.stated_sizes.get(path, self.blobs[path].size)
 
+    def sha256(self, path: str) -> str:
+        """SHA-256 of a file, as the hub states it."""
+        return self.repo.stated_hashes.get(path) or self.blobs[path].sha256
+
     def is_lfs(self, path: str) -> bool:
         """Tell whether git keeps only a pointer to this file."""
         return PurePosixPath(path).suffix in _LFS_SUFFIXES or self.size(path) > _LARGE
@@ -138,7 +142,7 @@ class Served:
             path = row["rfilename"]
             row |= {"blobId": self.oid(path), "size": self.size(path)}
             if self.is_lfs(path):
-                row["lfs"] = {"sha256": self.blobs[path].sha256, **self._pointer(path)}
+                row["lfs"] = {"sha256": self.sha256(path), **self._pointer(path)}
         return rows
 
     def entries(self, folder: str = "", *, recursive: bool, expand: bool) -> list[Json]:
@@ -164,7 +168,7 @@ class Served:
     def _file(self, path: str, *, expand: bool) -> Json:
         row: Json = {"type": "file", "oid": self.oid(path), "size": self.size(path), "path": path}
         if self.is_lfs(path):
-            row["lfs"] = {"oid": self.blobs[path].sha256, **self._pointer(path)}
+            row["lfs"] = {"oid": self.sha256(path), **self._pointer(path)}
         if expand:
             row["lastCommit"] = {"id": self.sha, "title": "Upload", "date": self.repo.last_modified}
             row["securityFileStatus"] = self._security(path)

@@ -22,6 +22,8 @@ class Limits:
     civitai_downloads: int | None = None
     """Downloads in any one window after which Civitai calls the amount unusual; None for no limit, as Civitai
     publishes none."""
+    cursor_lifetime: int | None = None
+    """Seconds that a cursor of a listing is good for; None for ever. Neither hub says how long."""
     url_lifetime: int = 3600
     """Seconds that a signed URL of the storage is good for."""
 

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-_TITLES = {"Hugging Face": "url", "Civitai": "civitai_url", "storage": "storage_url"}
+_TITLES = {
+    "Hugging Face": "url",
+    "Civitai": "civitai_url",
+    "storage": "storage_url",
+    "foreign host": "foreign_url",
+}
 
 
 class HubProcessError(RuntimeError):
@@ -24,7 +29,7 @@ class HubProcess:
     """
 
     def __init__(self, *, synthetic: int = 0, seed: int = 0, arguments: Sequence[str] = ()) -> None:
-        self.url = self.civitai_url = self.storage_url = ""
+        self.url = self.civitai_url = self.storage_url = self.foreign_url = ""
         """Addresses, known once it is started."""
         self._command = [
             sys.executable,
@@ -57,7 +62,7 @@ class HubProcess:
             title, _, address = line.strip().rpartition(" ")
             if title.strip() in _TITLES:
                 setattr(self, _TITLES[title.strip()], address)
-            if self.url and self.civitai_url and self.storage_url:
+            if self.foreign_url:
                 return
         self.stop()
         raise HubProcessError(f"no local hub: {' '.join(self._command)!r} ended; see its message above")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from starlette.requests import Request
@@ -14,6 +15,9 @@ from leaksweep.hub.blob import Blob
 from leaksweep.hub.delivery import deliver
 from leaksweep.hub.faults import Striker
 from leaksweep.hub.limits import Clock
+
+_REMEMBERED = 10_000
+"""Files that there are signed URLs for."""
 
 LOGIN_PAGE = "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.</body></html>\n"
 
@@ -27,15 +31,21 @@ class Storage:
         self._clock = clock
         self._lifetime = lifetime
         self._key = secrets.token_bytes(16)
-        self._blobs: dict[str, Blob] = {}
+        self._blobs: OrderedDict[str, Blob] = OrderedDict()
 
-    def sign(self, blob: Blob, name: str) -> str:
-        """Return a URL for a file, good for the lifetime; `name` is what a browser would save it as."""
+    def sign(self, blob: Blob, name: str, host: str | None = None) -> str:
+        """Return a URL for a file, good for the lifetime; `name` is what a browser would save it as.
+
+        Args:
+            host: where the file is, if not here.
+        """
         self._blobs[blob.sha256] = blob
+        while len(self._blobs) > _REMEMBERED:
+            self._blobs.popitem(last=False)
         path = f"/files/{blob.sha256}/{quote(name, safe='')}"
         expires = int(self._clock()) + self._lifetime
         query = {"Expires": expires, "Signature": self._signature(path, str(expires))}
-        return f"{self._url}{path}?{urlencode(query)}"
+        return f"{host or self._url}{path}?{urlencode(query)}"
 
     async def __call__(self, request: Request) -> Response:
         """Serve a signed URL."""
@@ -53,13 +63,16 @@ class Storage:
         if self._striker.strikes("html_body", name):
             return HTMLResponse(LOGIN_PAGE)
         _, _, digest, filename = path.split("/")
+        blob = self._blobs.get(digest)
+        if blob is None:
+            return _refusal(404, "NoSuchKey", "The specified key does not exist.")
         headers = {
             "ETag": f'"{digest}"',
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(unquote(filename), safe='')}",
         }
         return deliver(
             request,
-            self._blobs[digest],
+            _longer(blob) if self._striker.strikes("long_body", name) else blob,
             headers,
             ignore_range="range" in request.headers and self._striker.strikes("ignored_range", name),
             spoil=self._striker.strikes("wrong_content", name),
@@ -67,6 +80,10 @@ class Storage:
 
     def _signature(self, path: str, expires: str) -> str:
         return hmac.new(self._key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+def _longer(blob: Blob) -> Blob:
+    return Blob(lambda: blob.read() + bytes(1024))
 
 
 def _refusal(status: int, code: str, message: str) -> Response:

@@ -1,15 +1,15 @@
-"""What stands between the network and a hub: the log of requests, and faults that can befall any answer."""
+"""The log of requests: what went over which wire, to the byte, so that it can be shown what did not."""
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leaksweep.hub.faults import Striker
+_MOST_BODY = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,94 +17,96 @@ class Logged:
     """One request and how it was answered."""
 
     host: str
-    """"huggingface", "civitai" or "storage"."""
+    """"huggingface", "civitai", "storage" or "foreign"."""
     method: str
     path: str
     query: str
-    authorized: bool
-    """Whether an Authorization header came along."""
-    user_agent: str
-    range: str | None
+    headers: tuple[tuple[str, str], ...]
+    """As they came, names in lower case."""
+    body: bytes
+    """As far as it was read when the answer began, and 64 KiB at most."""
     status: int
+
+    def header(self, name: str) -> str | None:
+        """The first header of a name, given in lower case."""
+        return next((value for known, value in self.headers if known == name), None)
+
+    @property
+    def authorized(self) -> bool:
+        """Whether an Authorization header came along."""
+        return self.header("authorization") is not None
+
+    @property
+    def user_agent(self) -> str:
+        """Empty when there was none."""
+        return self.header("user-agent") or ""
+
+    @property
+    def range(self) -> str | None:
+        return self.header("range")
+
+    def holds(self, secret: str) -> bool:
+        """Tell whether the request's bytes, from the path to the body, have a text in them."""
+        values = (self.path, self.query, *(f"{name}: {value}" for name, value in self.headers))
+        return any(secret in value for value in values) or secret.encode() in self.body
+
+
+class Traffic:
+    """The requests so far, in the order of the answers.
+
+    Args:
+        most: how many are remembered, the latest ones; all when it is None.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._entries: deque[Logged] = deque(maxlen=most)
+        self.counts: Counter[tuple[str, int]] = Counter()
+        """All requests ever, by host and status of the answer."""
+
+    def __iter__(self) -> Iterator[Logged]:
+        return iter(tuple(self._entries))
+
+    def add(self, entry: Logged) -> None:
+        """Write a request down."""
+        self._entries.append(entry)
+        self.counts[entry.host, entry.status] += 1
+
+
+def hosts_that_saw(secret: str, entries: Iterable[Logged]) -> set[str]:
+    """Return the hosts to which a text, such as a token, went."""
+    return {entry.host for entry in entries if entry.holds(secret)}
 
 
 class Log:
     """ASGI middleware that writes down each request before its answer leaves."""
 
-    def __init__(self, app: ASGIApp, host: str, entries: list[Logged]) -> None:
+    def __init__(self, app: ASGIApp, host: str, traffic: Traffic) -> None:
         self._app = app
         self._host = host
-        self._entries = entries
+        self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = bytearray()
+
+        async def receive_and_keep() -> Message:
+            message = await receive()
+            body.extend(message.get("body", b"")[: _MOST_BODY - len(body)])
+            return message
+
         async def log_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._entries.append(self._entry(Request(scope), message["status"]))
+                self._traffic.add(self._entry(Request(scope), bytes(body), message["status"]))
             await send(message)
 
-        await self._app(scope, receive, log_and_send)
+        await self._app(scope, receive_and_keep, log_and_send)
 
-    def _entry(self, request: Request, status: int) -> Logged:
-        headers = request.headers
+    def _entry(self, request: Request, body: bytes, status: int) -> Logged:
         return Logged(
             host=self._host,
             method=request.method,
             path=request.url.path,
             query=request.url.query,
-            authorized="authorization" in headers,
-            user_agent=headers.get("user-agent", ""),
-            range=headers.get("range"),
+            headers=tuple(request.headers.items()),
+            body=body,
             status=status,
         )
-
-
-class Mishaps:
-    """ASGI middleware for the faults that do not depend on what is answered: refusals, cuts, slowness."""
-
-    def __init__(self, app: ASGIApp, host: str, striker: Striker) -> None:
-        self._app = app
-        self._host = host
-        self._striker = striker
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        refusal = None if self._host == "storage" else self._refusal(request)
-        cut = self._strikes("cut_body" if self._host == "storage" else "cut_answer", request)
-        slow = self._host == "storage" and self._strikes("slow_body", request)
-        left: int | None = None
-
-        async def meddle(message: Message) -> None:
-            nonlocal left
-            if message["type"] == "http.response.start" and cut:
-                length = dict(message["headers"]).get(b"content-length", b"0")
-                left = int(length) // 2
-            elif message["type"] == "http.response.body":
-                if slow:
-                    await asyncio.sleep(self._striker.faults.slow_seconds)
-                if left is not None:
-                    # An answer shorter than its Content-Length makes the server close the connection.
-                    body = message.get("body", b"")[:left]
-                    left -= len(body)
-                    message = {"type": "http.response.body", "body": body, "more_body": True}
-            await send(message)
-
-        await (refusal or self._app)(scope, receive, meddle)
-
-    def _refusal(self, request: Request) -> JSONResponse | None:
-        retry_after = {"Retry-After": str(self._striker.faults.retry_after)}
-        if self._strikes("too_many_requests", request):
-            headers = retry_after | self._quota_left(request)
-            return JSONResponse({"error": "Too many requests"}, 429, headers)
-        if self._strikes("server_error", request):
-            return JSONResponse({"message": "An unexpected error occurred", "error": "Internal"}, 500)
-        if self._strikes("unavailable", request):
-            return JSONResponse({"error": "Service Unavailable"}, 503, headers=retry_after)
-        return None
-
-    def _quota_left(self, request: Request) -> dict[str, str]:
-        """Return the header by which Hugging Face says that it is not its quota that is spent."""
-        bucket = "api" if request.url.path.startswith("/api/") else "resolvers"
-        return {"RateLimit": f'"{bucket}";r=499;t=293'} if self._host == "huggingface" else {}
-
-    def _strikes(self, name: str, request: Request) -> bool:
-        return self._striker.strikes(name, f"{self._host}{request.url.path}", request.url.query)
