@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,8 @@ def test_exposure_by_epochs_where_steps_are_not_known() -> None:
     folders = '{"10_sks": {"n_repeats": 10, "img_count": 5}, "2_more": {"n_repeats": 2, "img_count": 15}}'
     found = training({"ss_dataset_dirs": folders, "ss_num_epochs": "5", "ss_num_train_images": "80"})
     assert (found.images, found.repeats, found.exposure) == (20, 4.0, 20.0)
+    assert replace(found, steps=40).exposure == 20.0, "without a batch, steps tell less than epochs"
+    assert replace(found, steps=40, batch=2).exposure == 4.0
 
 
 def test_of_two_who_tell_the_first_is_believed() -> None:

@@ -56,7 +56,12 @@ class Training:
 
     @property
     def exposure(self) -> float | None:
-        """How often training showed one picture: by steps and batch, else by epochs and repeats."""
+        """How often training showed one picture: by steps and batch, else by epochs and repeats.
+
+        By steps alone, as if one showed one picture, where nothing else is known: at least so often.
+        """
+        if self.batch is None and self.epochs and self.repeats:
+            return self.epochs * self.repeats
         if self.images and self.steps:
             return self.steps * (self.batch or 1) / self.images
         return self.epochs * self.repeats if self.epochs and self.repeats else None
