@@ -60,6 +60,8 @@ class Blob:
     @cached_property
     def crc32(self) -> str:
         """8 upper-case hex digits."""
+        if isinstance(self._content, bytes):
+            return f"{zlib.crc32(self._content):08X}"
         crc = 0
         for piece in self.chunks():
             crc = zlib.crc32(piece, crc)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from typing import Any, Generic, Protocol, TypeVar
@@ -58,6 +58,10 @@ class Ranking:
         """The group of a row."""
         return (index - self.offset) * self._inverse % self.count // self.ties
 
+    def key(self, index: int) -> Key:
+        """The key of a row."""
+        return self.value(self.group(index)), self.tie(index)
+
     def after(self, start: Key, wanted: Callable[[int], bool]) -> Iterator[tuple[Key, int]]:
         """Yield the key and the number of each row from a key on whose number is wanted."""
         listed = range(self.groups)[::-1] if self.descending else range(self.groups)
@@ -98,6 +102,10 @@ class Computed(Protocol[Row_co]):
 
     def tester(self, query: Query) -> Callable[[int], bool]:
         """Return a quick test of a row's number: False only if the query's filters leave the row out."""
+        ...
+
+    def few(self, query: Query) -> Sequence[int] | None:
+        """Return the only rows that the query's filters may let through, where that is known and few do."""
         ...
 
     def number(self, name: str) -> int | None:
@@ -187,7 +195,13 @@ class Shelf(Generic[Row]):
     def _made(
         self, computed: Computed[Row], order: str, start: Key, query: Query
     ) -> Iterator[tuple[Key, Row]]:
-        for key, number in computed.rankings[order].after(start, computed.tester(query)):
+        ranking, few = computed.rankings[order], computed.few(query)
+        if few is None:
+            rows = ranking.after(start, computed.tester(query))
+        else:
+            keys = sorted((ranking.key(number), number) for number in few)
+            rows = (pair for pair in keys if pair[0] >= start)
+        for key, number in rows:
             if number not in self._replaced:
                 yield key, computed.make(number)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -28,9 +28,12 @@ ODDITIES = {
 }  # fmt: skip
 """What is odd about a model, and how many of 1000 are so."""
 _ODD = tuple(name for name, share in ODDITIES.items() for _ in range(share))
+_BY_TEMPLATE = ("types", "baseModels", "nsfw", "archived")
+"""Parameters of a listing that do not tell models of one template apart."""
 FIRST_ID = 1000
 """Id of the first model; of a model's k-th version `10 * id + k`, and of that one's file the same."""
-MOST_VERSIONS = 3
+VERSIONS = (1, 1, 1, 1, 1, 2, 2, 3)
+"""Versions of a model, of eight: as many as on the site, 1.5 on average."""
 _DAY = 86_400
 
 
@@ -128,23 +131,31 @@ class SyntheticCivitai:
 
     def tester(self, query: QueryParams) -> Callable[[int], bool]:
         """Return a quick test of a model's number: False only if the query's filters leave it out."""
-        allowed = self._may_match(tuple(query.multi_items()), after_cut=False)
+        allowed = self._allowed(query)
         return lambda index: allowed[template(index)]
+
+    def few(self, query: QueryParams) -> Sequence[int] | None:
+        """Return no row where no template passes the filters; None where one does."""
+        return None if any(self._allowed(query)) else ()
 
     def shows(self, query: QueryParams) -> Callable[[int], bool]:
         """Return whether the answers to a query, taken together, hold a model of this number."""
-        allowed = self._may_match(tuple(query.multi_items()), after_cut=True)
+        allowed = self._allowed(query, after_cut=True)
         keep, by_template = filtered(query), not {"username", "tag", "ids"} & set(query.keys())
         return lambda index: allowed[template(index)] and (by_template or keep(self.make(index)))
 
+    def _allowed(self, query: QueryParams, *, after_cut: bool = False) -> tuple[bool, ...]:
+        """Which templates the query's filters let through, worked out once for all its pages."""
+        kept = tuple(pair for pair in query.multi_items() if pair[0] in _BY_TEMPLATE)
+        return self._may_match(kept, after_cut=after_cut)
+
     def _matching(self, items: tuple[tuple[str, str], ...], *, after_cut: bool) -> tuple[bool, ...]:
-        """Which templates a listing's filters let through, by one model of each.
+        """As `_allowed`, by one model of each template.
 
         Args:
             after_cut: leave out, too, what the hub drops from a page after it was cut.
         """
-        kept = [pair for pair in items if pair[0] in ("types", "baseModels", "nsfw", "archived")]
-        keep = filtered(QueryParams(kept))
+        keep = filtered(QueryParams(list(items)))
         found = dict.fromkeys(range(TEMPLATES), False)
         for index in range(TEMPLATES):
             model = self.make(index)
@@ -178,7 +189,7 @@ def _template(bits: int) -> Template:
         type=_TYPES[bits % 256],
         family=FAMILIES[bits >> 8 & 3],
         odd=odd,
-        versions=0 if odd == "no versions" else 1 + (bits >> 32) % MOST_VERSIONS,
+        versions=0 if odd == "no versions" else VERSIONS[bits >> 32 & 7],
         trigger=bits >> 40 & 3 != 0,
     )
 

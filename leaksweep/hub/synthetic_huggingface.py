@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Literal
@@ -28,6 +29,10 @@ _ADAPTERS = ("lora", "lokr", "pickle")
 _BASES = ("declared",) * 10 + ("list", "chain", "path", "address", "none", "none")
 """How a card names its base, of sixteen: truly, in a list, another fine-tune, nonsense in two forms, not."""
 _SUBJECTS = ("cat", "portrait", "ink", "house", "Anime", "poster", "pixel-art", "vintage.photo")
+
+
+_MADE_HERE = re.compile(r"base_model:(\w+:)?studio\d+/")
+"""Tags of what was made from a fine-tune of this catalog, which differ from row to row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +148,25 @@ class SyntheticHuggingFace:
 
     def tester(self, query: QueryParams) -> Callable[[int], bool]:
         """Return a quick test of a row's number: False only if the query's filters leave the row out."""
-        allowed = self._may_match(tuple(query.getlist("filter")), query.get("pipeline_tag"))
+        allowed = self._allowed(query)
         return lambda index: index < len(FAMILIES) or allowed[template(index)]
+
+    def few(self, query: QueryParams) -> Sequence[int] | None:
+        """Return the base models where no template passes the filters; None where one does."""
+        some = any(self._allowed(query))
+        return None if some else range(min(self.count, len(FAMILIES)))
 
     def shows(self, query: QueryParams) -> Callable[[int], bool]:
         """Return whether the answers to a query, taken together, hold a row of this number."""
         may_match, is_shown = self.tester(query), shown(query)
-        by_template = not set(query.keys()) - {"filter", "pipeline_tag", "sort", "limit", "expand"}
-        by_template &= not any(tag.startswith("base_model:") for tag in query.getlist("filter"))
+        by_template = not {"author", "search", "gated"} & set(query.keys())
+        by_template &= not any(map(_MADE_HERE.match, query.getlist("filter")))
         return lambda index: (
             may_match(index) and ((by_template and index >= len(FAMILIES)) or is_shown(self.make(index)))
         )
+
+    def _allowed(self, query: QueryParams) -> tuple[bool, ...]:
+        return self._may_match(tuple(query.getlist("filter")), query.get("pipeline_tag"))
 
     def _matching(self, tags: tuple[str, ...], pipeline: str | None) -> tuple[bool, ...]:
         """Which templates the filters let through, by one repository of each."""
@@ -165,7 +178,7 @@ class SyntheticHuggingFace:
             found[template(index)] = (
                 not served.repo.private
                 and pipeline in (None, served.repo.pipeline_tag)
-                and all(tag in served.tags or (chained and tag.startswith("base_model:")) for tag in tags)
+                and all(tag in served.tags or (chained and _MADE_HERE.match(tag)) for tag in tags)
             )
         return tuple(found.values())
 
