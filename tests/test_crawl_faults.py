@@ -57,6 +57,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*PASSING, *DAMAGED, *REFUSED])
 def test_a_fault_in_the_listings_costs_nothing(
     tmp_path: Path, name: str, undisturbed: dict[str, list[Any]], caplog: pytest.LogCaptureFixture
