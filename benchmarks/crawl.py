@@ -2,11 +2,12 @@
 
     python -m benchmarks.crawl --records 1000000 --json
 
-The hub (`leaksweep.hub`, in a process of its own) computes its rows from their numbers. Ours reads one listing
-of it into a new catalog (SQLite, a transaction a page), parses every row and keeps cursors; it looks inside
-nothing. The peer is `HfApi.list_models` over the same listing with the same fields: it makes objects, and writes
-nothing. `ratio` is ours over the peer's, in records a second. Memory is that of the crawling process alone, after
-a tenth of the records and at the end. Then a thousand repositories change, and an increment reads them.
+The hub (`leaksweep.hub`, in a process of its own) computes its rows from their numbers. Ours reads one
+listing of it into a new catalog (SQLite, a transaction a page), parses every row and keeps cursors; it looks
+inside nothing. The peer is `HfApi.list_models` over the same listing with the same fields: it makes objects,
+and writes nothing. `ratio` is ours over the peer's, in records a second. Memory is that of the crawling
+process alone, after a tenth of the records and at the end. Then a thousand repositories change, and an
+increment reads them, with a day of overlap.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from leaksweep.hub.process import HubProcess
 
+CHANGES = 1000
 FILTER = "diffusers"
 """The tag that all of the synthetic hub's repositories carry."""
 _MIB = 2**20
@@ -45,11 +48,11 @@ class Crawled:
     rss_mb_peak: float
 
 
-def crawl_once(url: str, database: Path, later: timedelta, total: int, answer: Connection) -> None:
+def crawl_once(url: str, database: Path, now: datetime, total: int, answer: Connection) -> None:
     """Crawl the listing into a catalog, in a process of its own, and send a `Crawled`.
 
     Args:
-        later: how much later than now the catalog believes that it is.
+        now: what the catalog takes for the time: the hub's, whose dates lie in the past.
         total: records expected, for the early measure.
     """
     from crawler.catalog import Catalog
@@ -70,7 +73,7 @@ def crawl_once(url: str, database: Path, later: timedelta, total: int, answer: C
     )
     process, early, peak = psutil.Process(), 0.0, 0.0
     engine = open_engine(f"sqlite:///{database}")
-    catalog = Catalog(engine, clock=lambda: (datetime.now(UTC) + later).isoformat(timespec="seconds"))
+    catalog = Catalog(engine, clock=lambda: now.isoformat(timespec="seconds"))
     catalog.create()
     source = HuggingFace(hub_api(settings, None), settings, catalog.asked)
     pages = 0
@@ -135,9 +138,14 @@ def measure(records: int, seed: int) -> dict[str, Any]:
     """Crawl, list, and crawl the changes, against one hub."""
     with tempfile.TemporaryDirectory() as folder, HubProcess(synthetic=records, seed=seed) as hub:
         database = Path(folder) / "catalog.db"
-        ours: Crawled = in_process(crawl_once, hub.url, database, timedelta(), records)
+        query = {"sort": "lastModified", "limit": "1", "expand": "lastModified"}
+        (row,) = httpx.get(f"{hub.url}/api/models", params=query).json()
+        newest = datetime.fromisoformat(row["lastModified"])
+        ours: Crawled = in_process(crawl_once, hub.url, database, newest, records)
         size = sum(path.stat().st_size for path in Path(folder).glob("catalog.db*"))
         theirs, seconds = in_process(list_once, hub.url)
+        hub.change("edit", CHANGES)
+        increment: Crawled = in_process(crawl_once, hub.url, database, newest + timedelta(hours=1), records)
         if theirs != ours.records:
             raise SystemExit(f"the peer listed {theirs} records, ours {ours.records}")
     speed, peer = ours.records / ours.seconds, theirs / seconds
@@ -151,6 +159,9 @@ def measure(records: int, seed: int) -> dict[str, Any]:
         "rss_mb_end": round(ours.rss_mb_end, 1),
         "rss_mb_peak": round(ours.rss_mb_peak, 1),
         "catalog_mb": round(size / _MIB, 1),
+        "increment_changes": CHANGES,
+        "increment_records": increment.records,
+        "increment_seconds": round(increment.seconds, 1),
     }
 
 
@@ -165,9 +176,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(found))
         return
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name, value in found.items():
         print(f"{name:>20} {value:>14,}")
 

@@ -8,9 +8,10 @@ import json
 import struct
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from leaksweep.hub.changes import KINDS
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent, HubRepo
 from leaksweep.hub.faults import ONCE, Faults
 from leaksweep.hub.limits import Limits
@@ -54,7 +55,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ports", nargs="+", type=int, default=(), help="Hugging Face, Civitai, storage, foreign host"
     )
-    parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
+    parser.add_argument(
+        "--until-eof",
+        action="store_true",
+        help="stop when standard input ends; a line such as 'edit 1000' changes so many",
+    )
     return parser
 
 
@@ -81,10 +86,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         with contextlib.suppress(KeyboardInterrupt):
             if arguments.until_eof:
-                sys.stdin.read()
+                _obey(hub, sys.stdin)
             else:
                 threading.Event().wait()
     return 0
+
+
+def _obey(hub: LocalHub, lines: Iterable[str]) -> None:
+    """Make the changes that are asked for, such as "edit 1000", to both hubs, and say when they are made."""
+    for line in lines:
+        kind, _, count = line.partition(" ")
+        if kind in KINDS and count.strip().isdecimal():
+            for changes in (hub.repo_changes, hub.model_changes):
+                for _ in range(int(count)):
+                    changes.change(kind)
+            print(f"changed {line}", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from leaksweep.hub.changes import Kind
+
 _TITLES = {
     "Hugging Face": "url",
     "Civitai": "civitai_url",
@@ -66,6 +68,19 @@ class HubProcess:
                 return
         self.stop()
         raise HubProcessError(f"no local hub: {' '.join(self._command)!r} ended; see its message above")
+
+    def change(self, kind: Kind, count: int) -> None:
+        """Make so many changes of a kind to each hub, and wait for them. Both need a synthetic catalog.
+
+        Raises:
+            HubProcessError: the process ended.
+        """
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(f"{kind} {count}", file=self._process.stdin, flush=True)
+        if not self._process.stdout.readline().startswith("changed"):
+            raise HubProcessError(f"the local hub could not {kind} {count}; see its message above")
 
     def stop(self) -> None:
         """End the process."""
