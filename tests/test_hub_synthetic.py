@@ -228,3 +228,17 @@ def test_a_hub_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> N
     with pytest.raises(HubProcessError, match="--fault nonsense"):
         HubProcess(arguments=("--fault", "nonsense")).start()
     assert "invalid choice" in capfd.readouterr().err
+
+
+def test_a_process_changes_its_rows_when_it_is_told() -> None:
+    with HubProcess(synthetic=1000, seed=7) as hub, httpx.Client() as client:
+        query = {"sort": "lastModified", "limit": "30", "expand": "lastModified"}
+
+        def newest() -> list[str]:
+            rows = client.get(f"{hub.url}/api/models", params=query).json()
+            return [row["lastModified"] for row in rows]
+
+        before = newest()
+        hub.change("edit", 10)
+        after = newest()
+    assert sum(date > before[0] for date in after) == 10
