@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import tracemalloc
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from leaksweep.hub import HubProcess, LocalHub, Synthetic
+from leaksweep.hub import ONCE, HubProcess, LocalHub, Strike, Synthetic
+from leaksweep.hub.__main__ import fault
 from leaksweep.hub.huggingface_listing import SORTS, page, sort_key
 from leaksweep.hub.huggingface_rows import Served
 from leaksweep.hub.process import HubProcessError
@@ -219,6 +221,9 @@ def test_a_hub_in_a_process_of_its_own() -> None:
         rows = client.get(f"{hub.url}/api/models?sort=createdAt&limit=2").json()
         assert rows[0]["id"].endswith("-999999")
         assert client.get(f"{hub.civitai_url}/api/v1/models?sort=Newest&limit=1").json()["items"]
+        hub.change("insert", 3)
+        newest = client.get(f"{hub.url}/api/models?sort=createdAt&limit=4").json()
+        assert [row["id"].startswith("newcomer") for row in newest] == [True, True, True, False]
     assert not hub.pid
     with pytest.raises(httpx.ConnectError):
         httpx.get(hub.url)
@@ -227,7 +232,18 @@ def test_a_hub_in_a_process_of_its_own() -> None:
 def test_a_hub_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(HubProcessError, match="--fault nonsense"):
         HubProcess(arguments=("--fault", "nonsense")).start()
-    assert "invalid choice" in capfd.readouterr().err
+    assert "no fault 'nonsense'; there are too_many_requests" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["nonsense", "cut_body=often"])
+def test_a_fault_that_is_none(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="there are|must be a number"):
+        fault(text)
+
+
+def test_a_fault_with_a_chance() -> None:
+    assert fault("cut_body") == ("cut_body", ONCE)
+    assert fault("cut_body=0.25") == ("cut_body", Strike(chance=0.25))
 
 
 def test_a_process_changes_its_rows_when_it_is_told() -> None:

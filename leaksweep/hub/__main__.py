@@ -13,7 +13,7 @@ from typing import Any
 
 from leaksweep.hub.changes import KINDS
 from leaksweep.hub.content import CivitaiFile, CivitaiModel, CivitaiVersion, HubContent, HubRepo
-from leaksweep.hub.faults import ONCE, Faults
+from leaksweep.hub.faults import ONCE, Faults, Strike
 from leaksweep.hub.limits import Limits
 from leaksweep.hub.serve import LocalHub
 from leaksweep.hub.synthetic import Synthetic
@@ -42,6 +42,21 @@ def example() -> HubContent:
     )
 
 
+def fault(text: str) -> tuple[str, Strike]:
+    """Read "name", or "name=chance".
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such fault, or the chance is none.
+    """
+    name, _, chance = text.partition("=")
+    if name not in Faults.names():
+        raise argparse.ArgumentTypeError(f"no fault {name!r}; there are {', '.join(Faults.names())}")
+    try:
+        return name, Strike(chance=float(chance)) if chance else ONCE
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: the chance must be a number") from error
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(prog="python -m leaksweep.hub", description=__doc__)
@@ -49,7 +64,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the synthetic rows, and of the faults")
     parser.add_argument("--ties", type=int, default=3, help="synthetic rows that share a date")
     parser.add_argument(
-        "--fault", action="append", default=[], choices=Faults.names(), help="once for each path"
+        "--fault",
+        action="append",
+        default=[],
+        type=fault,
+        metavar="NAME[=CHANCE]",
+        help="once for each path, or with a chance of 0 to 1 for each request: " + ", ".join(Faults.names()),
     )
     parser.add_argument("--requests-per-window", type=int, metavar="N", help="quota of the API; else none")
     parser.add_argument(
@@ -66,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C."""
     arguments = parser().parse_args(argv)
-    struck: dict[str, Any] = dict.fromkeys(arguments.fault, ONCE)
+    struck: dict[str, Any] = dict(arguments.fault)
     count, seed = arguments.synthetic, arguments.seed
     synthetic = Synthetic(repos=count, models=count, seed=seed, ties=arguments.ties) if count else None
     quota = arguments.requests_per_window or NO_QUOTA
