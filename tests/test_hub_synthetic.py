@@ -237,7 +237,7 @@ def test_a_hub_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("text", ["nonsense", "cut_body=often"])
 def test_a_fault_that_is_none(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="there are|must be a number"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"there are|must be a number"):
         fault(text)
 
 
