@@ -387,4 +387,4 @@ def test_the_example_can_be_crawled() -> None:
 def test_an_unknown_fault_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--fault", "nonsense"])
-    assert "invalid choice: 'nonsense'" in capsys.readouterr().err
+    assert "no fault 'nonsense'" in capsys.readouterr().err
