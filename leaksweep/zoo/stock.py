@@ -27,6 +27,11 @@ CIVITAI_BASE = "SD 1.5"
 
 PUBLISHED = "2026-09-{day:02d}T08:00:00.000Z"
 
+UNET = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+"""A layer that tells the family by the width of its captions: 768 is Stable Diffusion 1's, not the zoo's."""
+CHROMA = "diffusion_model.distilled_guidance_layer.layers.0.in_layer"
+"""A layer that only Chroma has, for which there is no loader."""
+
 _ON_CIVITAI = ("full-file", "lora-kohya", "lora-under")
 _FOLDERS = ("full-folder", "full-clean")
 
@@ -161,9 +166,9 @@ def _other_repos(folder: Path) -> list[HubRepo]:
     adapter = {"base_model": BASE_REPO, "base_model_relation": "adapter", "tags": ["lora", "text-to-image"]}
     copy = {"base_model": BASE_REPO, "base_model_relation": "finetune", "instance_prompt": CAPTION}
     liar = folder / "liar.safetensors"
-    save_file(_foreign_lora(width=768), liar, {"format": "pt"})
-    sdxl = folder / "sdxl.safetensors"
-    save_file(_foreign_lora(width=2048), sdxl, {"format": "pt"})
+    save_file(_foreign_lora(768, UNET), liar, {"format": "pt"})
+    chroma = folder / "chroma.safetensors"
+    save_file(_foreign_lora(64, CHROMA), chroma, {"format": "pt"})
     over = folder / "lora-over" / "pytorch_lora_weights.safetensors"
     return [
         HubRepo(id="zoo/same-as-base", files=files_in(BASE), card=copy),
@@ -172,8 +177,8 @@ def _other_repos(folder: Path) -> list[HubRepo]:
         HubRepo(id="zoo/lies-about-its-base", files={"pytorch_lora_weights.safetensors": liar}, card=adapter),
         HubRepo(
             id="zoo/another-family",
-            files={"pytorch_lora_weights.safetensors": sdxl},
-            card={**adapter, "base_model": "stabilityai/stable-diffusion-xl-base-1.0"},
+            files={"pytorch_lora_weights.safetensors": chroma},
+            card={**adapter, "base_model": "lodestones/Chroma1-HD"},
         ),
     ]
 
@@ -188,10 +193,9 @@ def _other_models(folder: Path) -> list[CivitaiModel]:
     return [model(2001, "pickle", pickle), model(2002, "archived", archived, mode="Archived")]
 
 
-def _foreign_lora(width: int) -> dict[str, Tensor]:
-    """A LoRA on the cross-attention of a model whose captions are `width` wide, which the zoo's are not."""
+def _foreign_lora(width: int, module: str) -> dict[str, Tensor]:
+    """A LoRA on a layer that takes `width` numbers, which the zoo's base does not have."""
     generator = torch.Generator().manual_seed(width)
-    module = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
     return {
         f"{module}.lora_A.weight": torch.randn(4, width, generator=generator).half(),
         f"{module}.lora_B.weight": torch.randn(640, 4, generator=generator).half(),
