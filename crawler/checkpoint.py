@@ -209,8 +209,8 @@ class Listing:
     repo: str
     """"owner/name" on Hugging Face; "modelId" on Civitai, as in Checkpoint and Skip."""
     revision: str
-    """Changes whenever its weights, or what is said of them, may have: the commit on Hugging Face; on Civitai,
-    which has none, a digest of its versions and files without their counters."""
+    """Changes whenever its weights, or what is said of them, may have: the commit on Hugging Face; on
+    Civitai, which has none, a digest of its versions and files without their counters."""
     presence: Presence = Presence.PRESENT
     created_at: str | None = None
     """ISO 8601, UTC, as all times here; None where the hub does not tell."""

@@ -35,7 +35,7 @@ class CrawlerSettings(BaseModel):
     )
     list_by_base: bool = Field(
         default=True,
-        description="List Hugging Face by every known base model and pipeline class, too; finds untagged ones.",
+        description="List Hugging Face by known base models and pipeline classes, too: for untagged ones.",
     )
     civitai_types: tuple[Word, ...] = Field(
         default=("Checkpoint", "LORA", "LoCon", "DoRA", "TextualInversion"),
@@ -44,7 +44,7 @@ class CrawlerSettings(BaseModel):
     civitai_headers_per_crawl: int = Field(
         default=200,
         ge=0,
-        description="Headers read from Civitai in one crawl; each counts as a download, of which it allows few.",
+        description="Headers read from Civitai in one crawl; each counts as a download, and it allows few.",
     )
     base_models: dict[str, Word] = Field(
         default_factory=dict,
@@ -76,7 +76,7 @@ class CrawlerSettings(BaseModel):
     )
     look_inside: bool = Field(
         default=True,
-        description="Ask for file lists, configs and headers where a listing is not enough; false: list only.",
+        description="Ask for file lists, configs and headers where a listing is not enough, or list only.",
     )
     read_headers: bool = Field(
         default=True,

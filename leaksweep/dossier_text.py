@@ -119,7 +119,8 @@ def _history(dossier: Dossier) -> Iterator[str]:
     waiting = ", still to be looked into" if one.pending else ""
     missed = f", not in the last {one.missed} full passes" if one.missed else ""
     yield (
-        f"Repository: {one.presence}, first seen {one.first_seen}, last seen {one.last_seen}{missed}{waiting}."
+        f"Repository: {one.presence}, first seen {one.first_seen}, "
+        f"last seen {one.last_seen}{missed}{waiting}."
     )
     for change in one.changes:
         yield f"  {change.at} {change.what}" + (f": {clean(change.detail, _SHOWN)}" if change.detail else "")

@@ -40,5 +40,6 @@ def look_up(run: Run, name: str) -> Found:
             f"{name}: its extraction {finding.match.extraction_id} is gone: it was scanned again"
         )
     if row is None:
-        raise SettingsError(f"{name}: there is no extraction, finding or checkpoint of this id; {HOW_TO_LIST}")
+        nothing = "there is no extraction, finding or checkpoint of this id"
+        raise SettingsError(f"{name}: {nothing}; {HOW_TO_LIST}")
     return Found(row=row, finding=finding)
