@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes_catalog import CIVITAI, DAY, HF, Clock, begun, checkpoint, listing, page, skip
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateTable
@@ -256,3 +256,17 @@ def test_sqlite_is_opened_for_readers_beside_a_writer(tmp_path: Path) -> None:
 def test_the_tables_are_known_to_postgresql() -> None:
     for table in tables.metadata.sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+
+def test_what_waits_to_be_looked_into_is_found_without_reading_all(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/catalog.db")
+    catalog, asked = Catalog(engine), []
+    catalog.create()
+    event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+    catalog.pending(begun(catalog), 10)
+    statement, parameters = asked[-1]
+    with engine.connect() as db:
+        plan = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    engine.dispose()
+    assert "repository_pending" in str(plan)
+    assert "TEMP B-TREE" not in str(plan)

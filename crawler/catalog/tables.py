@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from crawler.catalog.engine import BYTEWISE
@@ -91,7 +92,7 @@ Index(
     "repository_pending",
     repository.c.hub,
     repository.c.downloads,
-    sqlite_where=repository.c.pending,
+    sqlite_where=text("pending = 1"),  # as a condition on a boolean is written for SQLite
     postgresql_where=repository.c.pending,
 )
 
@@ -116,6 +117,7 @@ event = Table(
     Column("what", String, nullable=False),
     Column("detail", Text, nullable=False),
     Index("event_at", "at"),
+    Index("event_number", "hub", "number"),
 )
 """What became of known repositories. What is new is told by `repository.first_seen`."""
 
