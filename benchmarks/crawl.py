@@ -46,6 +46,8 @@ class Crawled:
     rss_mb_early: float
     rss_mb_end: float
     rss_mb_peak: float
+    requests: int
+    received_mb: float
 
 
 def crawl_once(url: str, database: Path, now: datetime, total: int, answer: Connection) -> None:
@@ -59,6 +61,7 @@ def crawl_once(url: str, database: Path, now: datetime, total: int, answer: Conn
     from crawler.catalog.engine import open_engine
     from crawler.crawl import crawl
     from crawler.guest.client import hub_api
+    from crawler.guest.traffic import Traffic
     from crawler.huggingface import HuggingFace
     from crawler.settings import CrawlerSettings
 
@@ -75,7 +78,8 @@ def crawl_once(url: str, database: Path, now: datetime, total: int, answer: Conn
     engine = open_engine(f"sqlite:///{database}")
     catalog = Catalog(engine, clock=lambda: now.isoformat(timespec="seconds"))
     catalog.create()
-    source = HuggingFace(hub_api(settings, None), settings, catalog.asked)
+    traffic = Traffic()
+    source = HuggingFace(hub_api(settings, None, traffic=traffic), settings, catalog.asked)
     pages = 0
 
     def progress(hub: object, what: str, found: int) -> None:
@@ -101,6 +105,8 @@ def crawl_once(url: str, database: Path, now: datetime, total: int, answer: Conn
             rss_mb_early=early,
             rss_mb_end=end,
             rss_mb_peak=max(peak, end),
+            requests=sum(spent.requests for spent in traffic.spent()),
+            received_mb=sum(spent.bytes_received for spent in traffic.spent()) / _MIB,
         )
     )
 
@@ -162,6 +168,8 @@ def measure(records: int, seed: int) -> dict[str, Any]:
         "increment_changes": CHANGES,
         "increment_records": increment.records,
         "increment_seconds": round(increment.seconds, 1),
+        "increment_requests": increment.requests,
+        "increment_received_mb": round(increment.received_mb, 1),
     }
 
 

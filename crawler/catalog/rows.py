@@ -28,6 +28,8 @@ def cleaned(row: Checkpoint | Skip) -> Checkpoint | Skip:
 
 def storable(text: str) -> str:
     """Text without what SQL and UTF-8 cannot hold."""
+    if text.isascii() and "\0" not in text:
+        return text  # as almost all of a million names are
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
