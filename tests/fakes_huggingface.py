@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, set_client_factory
 from huggingface_hub.utils import httpx as hub_httpx
 
 from crawler.huggingface.files import Files
-from crawler.huggingface.walk import Rows, Walk
+from crawler.huggingface.walk import ListingWalk, Rows
 from crawler.source import NoCache
 
 URL = "http://hub.test/api/models"
@@ -58,7 +58,7 @@ class Listing:
         transport = hub_httpx.MockTransport(self.answer)
         set_client_factory(lambda: hub_httpx.Client(transport=transport))
         files = Files(HfApi(endpoint="http://hub.test", token=False), NoCache())
-        return Walk(files, URL, "filter=lora", page_size, since).pages(cursor)
+        return ListingWalk(files, URL, "filter=lora", page_size, since).pages(cursor)
 
     def answer(self, request: Any) -> Any:
         self.asked.append(request)

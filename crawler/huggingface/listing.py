@@ -20,7 +20,7 @@ from crawler.huggingface.probe import Prober
 from crawler.huggingface.repos import Repositories
 from crawler.huggingface.rows import read_row
 from crawler.huggingface.selections import selections
-from crawler.huggingface.walk import Walk
+from crawler.huggingface.walk import ListingWalk
 from crawler.settings import CrawlerSettings
 from crawler.source import AnswerCache, Mode, NoCache, tally
 
@@ -61,7 +61,7 @@ class HuggingFace:
 
     def pages(self, shard: str, cursor: str | None, since: datetime | None) -> Iterator[Page]:
         """Yield the pages of a listing. Its rows are repositories: their weights are told by `look`."""
-        walk = Walk(self._files, self._url, shard, self._settings.page_size, since)
+        walk = ListingWalk(self._files, self._url, shard, self._settings.page_size, since)
         for page in walk.pages(cursor):
             yield read_page(page.rows, page.cursor, self._settings, **page.notes)
 

@@ -43,7 +43,7 @@ class _Refused(Exception):
     """A query that the hub does not understand: with a cursor, most likely that one."""
 
 
-class Walk:
+class ListingWalk:
     """Walks one listing, once.
 
     Args:
