@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, func, literal, select, union_all
 
@@ -47,14 +48,19 @@ def changes(engine: Engine, since: str) -> Iterator[Change]:
     ordered = select(both).order_by(both.c.at, both.c.id, both.c.hub, both.c.number)
     with engine.connect().execution_options(yield_per=1000) as db:
         for row in db.execute(ordered):
-            yield Change(
-                at=row.at,
-                hub=Hub(row.hub),
-                number=row.number,
-                repo=row.repo,
-                what=row.what,
-                detail=row.detail,
-            )
+            yield change_of(row)
+
+
+def change_of(row: Any) -> Change:
+    """The record of a row of `event`."""
+    return Change(
+        at=row.at,
+        hub=Hub(row.hub),
+        number=row.number,
+        repo=row.repo,
+        what=row.what,
+        detail=row.detail,
+    )
 
 
 def change_counts(engine: Engine, hub: Hub, since: str) -> dict[str, int]:

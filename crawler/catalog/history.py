@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, and_, select
 
 from crawler.catalog import tables
-from crawler.catalog.changes import Change
+from crawler.catalog.changes import Change, change_of
 from crawler.checkpoint import Hub, Presence
 
 MOST = 100
@@ -48,8 +48,5 @@ def standing(engine: Engine, hub: Hub, repo: str) -> Standing | None:
         last_seen=row.last_seen,
         missed=row.missed,
         pending=row.pending,
-        changes=tuple(
-            Change(at=one.at, hub=hub, number=one.number, repo=one.repo, what=one.what, detail=one.detail)
-            for one in reversed(events)
-        ),
+        changes=tuple(map(change_of, reversed(events))),
     )

@@ -10,9 +10,10 @@ from sqlalchemy import Engine, and_, select
 
 from crawler.catalog import tables
 from crawler.catalog.engine import upsert
+from crawler.catalog.lineage import identity_of
 from crawler.catalog.rows import checkpoint_json, storable
 from crawler.catalog.writing import write_rows
-from crawler.checkpoint import Checkpoint, Hub
+from crawler.checkpoint import Checkpoint
 from crawler.evidence.identity import Identity, unknown_digests, with_identity
 
 
@@ -71,16 +72,7 @@ class Identities:
         table = tables.identity
         where = and_(table.c.digest.in_(digests), table.c.hub.is_not(None))
         with self._engine.connect() as db:
-            return {
-                row.digest: Identity(
-                    hub=Hub(row.hub),
-                    repo=row.repo,
-                    revision=row.revision,
-                    title=row.title,
-                    family=row.family,
-                )
-                for row in db.execute(select(table).where(where))
-            }
+            return {row.digest: identity_of(row) for row in db.execute(select(table).where(where))}
 
 
 def _row(digest: str, identity: Identity | None, asked_at: str) -> dict[str, str | None]:

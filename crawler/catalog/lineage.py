@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Engine, and_, select
 
@@ -24,14 +25,15 @@ def identities(engine: Engine, digests: Iterable[str]) -> dict[str, Identity]:
             where = and_(table.c.sha256 == digest, table.c.current)
             row = db.execute(select(table).where(where).order_by(table.c.hub.desc(), table.c.id)).first()
             if row is not None:
-                found[digest] = Identity(
-                    hub=Hub(row.hub),
-                    repo=row.repo,
-                    revision=row.revision,
-                    title=row.title,
-                    family=row.family,
-                )
+                found[digest] = identity_of(row)
     return found
+
+
+def identity_of(row: Any) -> Identity:
+    """The record of a row of `checkpoint`, or of one of `identity` that names a hub."""
+    return Identity(
+        hub=Hub(row.hub), repo=row.repo, revision=row.revision, title=row.title, family=row.family
+    )
 
 
 def claims_of(engine: Engine, name: str) -> tuple[BaseClaim, ...]:

@@ -91,12 +91,10 @@ def write_rows(db: Connection, rows: Iterable[Checkpoint | Skip], seen: str) -> 
 
 def retire(db: Connection, hub: Hub, repo: str) -> None:
     """Make way for what is now known of a repository: its checkpoints are current no more, its skips gone."""
-    for table in (tables.checkpoint, tables.skip):
-        here = and_(table.c.hub == hub, table.c.repo == storable(repo))
-        if table is tables.checkpoint:
-            db.execute(update(table).where(here, table.c.current).values(current=False))
-        else:
-            db.execute(delete(table).where(here))
+    name, checkpoint, skip = storable(repo), tables.checkpoint, tables.skip
+    shown = and_(checkpoint.c.hub == hub, checkpoint.c.repo == name, checkpoint.c.current)
+    db.execute(update(checkpoint).where(shown).values(current=False))
+    db.execute(delete(skip).where(skip.c.hub == hub, skip.c.repo == name))
 
 
 def note(db: Connection, hub: Hub, number: str, repo: str, what: str, detail: str, at: str) -> None:
