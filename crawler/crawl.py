@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx
-from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 
 from crawler.catalog import Catalog, Walk
 from crawler.catalog.changes import change_counts
 from crawler.catalog.lineage import identities
 from crawler.checkpoint import Base, CrawlError, Hub, Presence, Skip
 from crawler.evidence.identity import Identity
+from crawler.guest.hub_httpx import hub_httpx
 from crawler.settings import CrawlerSettings
 from crawler.source import Enough, Mode, Source
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from crawler.checkpoint import Checkpoint, CrawlError, Hub, Listing, Page, Probe, Skip
+from crawler.guest.client import tool_version
+from crawler.settings import CrawlerSettings
 
 UNAVAILABLE = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses that say "not now": worth another run, unlike the rest of the errors."""
@@ -119,6 +123,13 @@ class NoCache:
 
     def put_answer(self, name: str, data: bytes) -> None:
         return None
+
+
+def rules_of(settings: CrawlerSettings, names: Iterable[str]) -> str:
+    """16 hex digits over the version and the settings of these names; for `Source.rules`."""
+    decide = settings.model_dump(mode="json", include=set(names))
+    text = json.dumps([tool_version(), decide], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def opted_out(opt_out: Sequence[str], *names: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,9 +20,8 @@ from crawler.civitai.rows import read_model
 from crawler.civitai.shards import order_of, query_of, shard_names
 from crawler.civitai.walk import walk
 from crawler.evidence.header_facts import Observe
-from crawler.guest.client import tool_version
 from crawler.settings import CrawlerSettings
-from crawler.source import HeaderCache, Mode, NoCache, tally
+from crawler.source import HeaderCache, Mode, NoCache, rules_of, tally
 
 _DECIDE = ("opt_out", "max_file_bytes", "base_models", "read_headers", "civitai_url")
 """Settings that decide what becomes of a model; the address stands in its files' addresses."""
@@ -56,9 +53,7 @@ class Civitai:
         self._url = str(client.base_url).rstrip("/")
         self._now = now
         self._headers = Headers(client, settings, headers or NoCache(), observe)
-        decide = settings.model_dump(mode="json", include=set(_DECIDE))
-        text = json.dumps([tool_version(), decide], sort_keys=True)
-        self._rules = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._rules = rules_of(settings, _DECIDE)
 
     @property
     def rules(self) -> str:

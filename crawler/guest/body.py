@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import httpx
-from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 
+from crawler.guest.hub_httpx import hub_httpx
 from crawler.guest.refusals import is_httpx
 
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})

@@ -15,11 +15,11 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from huggingface_hub import HfApi, constants, set_client_factory
-from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 from huggingface_hub.utils._http import hf_request_event_hook
 
 from crawler.checkpoint import CrawlError, Hub
 from crawler.guest.budget import Budget, account
+from crawler.guest.hub_httpx import hub_httpx
 from crawler.guest.manners import Manners, PoliteTransport
 from crawler.guest.traffic import Traffic
 from crawler.settings import CrawlerSettings

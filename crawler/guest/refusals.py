@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import httpx
-from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 
 from crawler.checkpoint import CrawlError
+from crawler.guest.hub_httpx import hub_httpx
 
 
 class Refusal(CrawlError):

@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.utils import httpx as hub_httpx  # type: ignore[attr-defined]  # httpx2 since 2.0
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
 from crawler.checkpoint import CrawlError, RemoteFile, SkipReason
 from crawler.evidence.headers import RangeReader, ranged
+from crawler.guest.hub_httpx import hub_httpx
 from crawler.huggingface.cursors import following, unpacked
 from crawler.source import UNAVAILABLE, AnswerCache, SourceError
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +10,6 @@ from huggingface_hub import HfApi
 
 from crawler.checkpoint import Base, Checkpoint, Hub, Listing, Page, Probe, Skip
 from crawler.evidence.header_facts import Observe
-from crawler.guest.client import tool_version
 from crawler.huggingface.bases import Bases
 from crawler.huggingface.files import Files
 from crawler.huggingface.listed import Listed
@@ -22,7 +19,7 @@ from crawler.huggingface.rows import read_row
 from crawler.huggingface.selections import selections
 from crawler.huggingface.walk import ListingWalk
 from crawler.settings import CrawlerSettings
-from crawler.source import AnswerCache, Mode, NoCache, tally
+from crawler.source import AnswerCache, Mode, NoCache, rules_of, tally
 
 
 class HuggingFace:
@@ -45,6 +42,7 @@ class HuggingFace:
     ) -> None:
         self._url = f"{api.endpoint}/api/models"
         self._settings = settings
+        self._rules = hub_rules(settings)
         self._files = Files(api, answers or NoCache())
         self._bases = Bases(api, self._files)
         headers = answers or NoCache()
@@ -53,7 +51,7 @@ class HuggingFace:
 
     @property
     def rules(self) -> str:
-        return hub_rules(self._settings)
+        return self._rules
 
     def shards(self, mode: Mode) -> Sequence[str]:
         """One listing a selection, in either mode: an increment reads only their heads."""
@@ -80,10 +78,7 @@ class HuggingFace:
 
 def hub_rules(settings: CrawlerSettings) -> str:
     """16 hex digits over the version and the settings that decide what becomes of a listing."""
-    names = {"opt_out", "max_file_bytes", "base_models", "read_headers", "keep_leaks"}
-    decide = settings.model_dump(mode="json", include=names)
-    text = json.dumps([tool_version(), decide], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return rules_of(settings, ("opt_out", "max_file_bytes", "base_models", "read_headers", "keep_leaks"))
 
 
 def read_page(rows: Sequence[Any], cursor: str | None, settings: CrawlerSettings, **notes: int) -> Page:
