@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import httpx
 import pytest
+from fakes_hub import models, repos
 
 from leaksweep.hub import HubContent, HubRepo, LocalHub, NothingToChange, Schedule, Synthetic
 from leaksweep.hub.changes import KINDS
@@ -15,38 +15,16 @@ LISTED = "nsfw=true&archived=true&limit=100"
 SOME = Schedule(every=2, insert=2, edit=2, delete=2, rename=1, gate=1, take_down=1, times=10, seed=3)
 
 
-def walk(hub: LocalHub, query: str) -> list[Any]:
-    rows: list[Any] = []
-    url: str | None = f"{hub.url}/api/models?{query}"
-    with httpx.Client() as client:
-        while url:
-            answer = client.get(url)
-            rows += answer.json()
-            url = answer.links.get("next", {}).get("url")
-    return rows
-
-
-def walk_civitai(hub: LocalHub, query: str) -> list[Any]:
-    rows: list[Any] = []
-    url: str | None = f"{hub.civitai_url}/api/v1/models?{query}"
-    with httpx.Client() as client:
-        while url:
-            answer = client.get(url).json()
-            rows += answer["items"]
-            url = answer["metadata"].get("nextPage")
-    return rows
-
-
 def test_a_walk_by_creation_sees_all_that_existed_throughout() -> None:
     with LocalHub(synthetic=Synthetic(repos=2000), schedule=SOME) as hub:
-        found = [row["_id"] for row in walk(hub, "sort=createdAt&limit=100")]
+        found = [row["_id"] for row in repos(hub, "sort=createdAt&limit=100")]
         changes = hub.repo_changes
         assert len(found) == len(set(found)), "a date of creation never changes"
         assert set(changes.throughout()) <= set(found)
         assert len(changes.done) == 90
         assert not changes.identities("delete") & set(changes.throughout())
         assert not changes.identities("insert") & set(changes.throughout())
-        again = {row["_id"]: row["id"] for row in walk(hub, "sort=createdAt&limit=1000")}
+        again = {row["_id"]: row["id"] for row in repos(hub, "sort=createdAt&limit=1000")}
         assert changes.throughout().items() <= again.items(), "with the names they have by then"
         assert again.keys() == changes.throughout().keys() | (
             changes.identities("insert") - changes.identities("delete")
@@ -55,10 +33,10 @@ def test_a_walk_by_creation_sees_all_that_existed_throughout() -> None:
 
 def test_a_walk_of_civitai_in_the_order_of_rating() -> None:
     with LocalHub(synthetic=Synthetic(models=2000), schedule=SOME) as hub:
-        found = {str(row["id"]) for row in walk_civitai(hub, f"sort=Highest Rated&{LISTED}")}
+        found = {str(row["id"]) for row in models(hub, f"sort=Highest Rated&{LISTED}")}
         changes = hub.model_changes
         assert set(changes.throughout(LISTED)) <= found
-        again = {str(row["id"]) for row in walk_civitai(hub, f"sort=Most Downloaded&{LISTED}")}
+        again = {str(row["id"]) for row in models(hub, f"sort=Most Downloaded&{LISTED}")}
         assert changes.identities("insert") - changes.identities("delete") <= again
         assert not changes.identities("delete") & again
 
@@ -66,8 +44,8 @@ def test_a_walk_of_civitai_in_the_order_of_rating() -> None:
 def test_the_same_seed_makes_the_same_changes() -> None:
     def done() -> list[object]:
         with LocalHub(synthetic=Synthetic(repos=500, models=500), schedule=SOME) as hub:
-            walk(hub, "sort=createdAt&limit=100")
-            walk_civitai(hub, LISTED)
+            repos(hub, "sort=createdAt&limit=100")
+            models(hub, LISTED)
             return [*hub.repo_changes.done, *hub.model_changes.done]
 
     assert done() == done()

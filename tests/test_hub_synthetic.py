@@ -8,10 +8,10 @@ import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
 from math import gcd
-from typing import Any
 
 import httpx
 import pytest
+from fakes_hub import models, repos
 from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,30 +33,6 @@ LISTED = "nsfw=true&archived=true"
 def hub() -> Iterator[LocalHub]:
     with LocalHub(synthetic=Synthetic(repos=ROWS, models=ROWS, seed=7)) as hub:
         yield hub
-
-
-def repos(hub: LocalHub, query: str) -> list[Any]:
-    """All rows of a listing of Hugging Face."""
-    rows: list[Any] = []
-    url: str | None = f"{hub.url}/api/models?{query}"
-    with httpx.Client() as client:
-        while url:
-            answer = client.get(url)
-            rows += answer.json()
-            url = answer.links.get("next", {}).get("url")
-    return rows
-
-
-def models(hub: LocalHub, query: str) -> list[Any]:
-    """All rows of a listing of Civitai, walked by the link it gives."""
-    rows: list[Any] = []
-    url: str | None = f"{hub.civitai_url}/api/v1/models?{query}"
-    with httpx.Client() as client:
-        while url:
-            answer = client.get(url).json()
-            rows += answer["items"]
-            url = answer["metadata"].get("nextPage")
-    return rows
 
 
 @pytest.mark.parametrize("sort", SORTS)
