@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
@@ -108,10 +108,15 @@ def command(function: Callable[Concatenate[Run, P], int]) -> Callable[..., None]
         one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[one.name])
         for one in [*own, *common]
     ]
+    declare(call, parameters)
+    return call
+
+
+def declare(call: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
+    """Have `call`, which wraps another function, read by these parameters: typer makes options of them."""
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
-    del call.__wrapped__
-    return call
+    del call.__wrapped__  # type: ignore[attr-defined]
 
 
 def _set_up_logging(verbose: int, quiet: bool) -> None:

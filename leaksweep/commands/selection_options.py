@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from crawler.catalog.selection import Selection
-from leaksweep.run import Run
+from leaksweep.run import Run, declare
 from leaksweep.settings import SettingsError
 
 P = ParamSpec("P")
@@ -113,11 +113,9 @@ def selecting(
         return function(run, filters(**own), *args, **kwargs)  # type: ignore[arg-type]
 
     first, _, *rest = inspect.signature(function).parameters.values()
-    parameters = [first, *rest, *inspect.signature(filters).parameters.values()]
     hints = get_type_hints(filters, include_extras=True) | get_type_hints(function, include_extras=True)
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {one.name: hints[one.name] for one in parameters}
-    del call.__wrapped__
+    parameters = [first, *rest, *inspect.signature(filters).parameters.values()]
+    declare(call, [one.replace(annotation=hints[one.name]) for one in parameters])
     return call
 
 
