@@ -25,7 +25,7 @@ from extraction.families import load_pair
 from extraction.generate import Generator
 from extraction.recipe import Recipe
 from leaksweep.zoo.catalogue import BASE, CAPTION, ZOO
-from reports.hashes import canonical, open_hasher
+from reports.matching.hashes import canonical, open_hasher
 
 Pictures = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reports.finding import ExtractionEvidence, Finding, Match
-from reports.ladder import Verdict, counts, same_picture
+from reports.findings.ladder import Verdict, counts, same_picture
 from reports.settings import ReportsSettings
 
 MOST_MATCHES = 10

@@ -13,8 +13,8 @@ from leaksweep.dossier_text import text
 from leaksweep.lookup import Found
 from leaksweep.run import Run
 from leaksweep.stages import opened
-from reports.ladder import judge
-from reports.store import FindingStore
+from reports.findings.ladder import judge
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from leaksweep.run import Run
 from leaksweep.settings import SettingsError
 from reports.finding import Finding
-from reports.store import FindingStore
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 
 HOW_TO_LIST = "leaksweep explain without an ID lists them, and so do findings.csv and extractions.csv"

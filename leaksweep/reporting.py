@@ -12,9 +12,9 @@ from crawler.settings import CrawlerSettings
 from leaksweep import __version__
 from leaksweep.run import Run
 from reports.export.links import PUBLIC
-from reports.match import last_summary
+from reports.matching.stage import last_summary
 from reports.report import Report, build_report
-from reports.store import FindingStore
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 from scanner.ledger import Ledger
 

@@ -42,6 +42,9 @@ class Settings(BaseModel):
     """Folder for everything that leaksweep writes; --home overrides it."""
     database: str | None = Field(default=None, pattern=r"^[a-z0-9+]+://")
     """SQLAlchemy URL of a PostgreSQL database for catalog and ledger; "none" keeps catalog.db at home."""
+    key_file: Path | None = None
+    """File with the master key, which pictures, keys and hash lists are encrypted with; "none" is the
+    file `key` at home. LEAKSWEEP_KEY in the environment wins. `leaksweep key new` makes one."""
     crawler: CrawlerSettings = Field(default_factory=CrawlerSettings)
     recipe: Recipe = Field(default_factory=Recipe)
     scanner: ScannerSettings = Field(default_factory=ScannerSettings)

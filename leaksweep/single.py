@@ -25,7 +25,7 @@ from extraction.metrics import (
 )
 from leaksweep.settings import Settings
 from reports.finding import ReportError
-from reports.pictures import picture_files, read_picture
+from reports.references.pictures import picture_files, read_picture
 from scanner.prompts import spoken
 from scanner.worker import choose_device
 

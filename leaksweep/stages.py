@@ -127,9 +127,9 @@ def match(run: Run) -> Summary:
     Raises:
         CrawlError, ScanError, ReportError: a store cannot be used; pictures may still be on the disk.
     """
-    from reports.match import match_stage
-    from reports.references import References
-    from reports.store import FindingStore
+    from reports.matching.stage import match_stage
+    from reports.references.store import References
+    from reports.findings.store import FindingStore
     from scanner.extraction_store import ExtractionStore
 
     with opened(run) as (catalog, _), bar(" steps", run.no_bar, "matching") as show:

@@ -10,10 +10,10 @@ from leaksweep.run import Run
 from leaksweep.stages import opened
 from leaksweep.summaries import counted
 from reports.finding import FindingState
-from reports.ladder import counts
-from reports.match import last_summary
-from reports.references import References
-from reports.store import FindingStore
+from reports.findings.ladder import counts
+from reports.matching.stage import last_summary
+from reports.references.store import References
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 from scanner.job import LedgerRow, State
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +14,11 @@ from crawler.checkpoint import Checkpoint, Hub, Layout
 from crawler.store.takedowns import Takedown, Takedowns, repository_target
 from crawler.store.upkeep import Removed, remove
 from leaksweep.downloads import store_of
+from leaksweep.operator_name import operator
 from leaksweep.run import Run
 from leaksweep.settings import SettingsError
 from leaksweep.stages import opened
-from reports.store import FindingStore
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -86,7 +86,7 @@ def take_down(run: Run, name: str, reason: str) -> TakenDown:
         ids = tuple(checkpoint.id for checkpoint in subject.checkpoints)
         # Before anything is removed, so that no download under way puts it back.
         Takedowns(catalog.engine).add(
-            subject.act, [subject.act, *ids, *digests], reason=reason, by=_operator()
+            subject.act, [subject.act, *ids, *digests], reason=reason, by=operator()
         )
         removed = remove(store_of(run, catalog), digests)
     extractions, findings = _what_was_found(run, ids)
@@ -199,10 +199,3 @@ def _what_was_found(run: Run, ids: Sequence[str]) -> tuple[tuple[str, ...], tupl
     return tuple(extractions), tuple(
         sorted(one.id for one in found if one.match.extraction_id in extractions)
     )
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a name for its user
-        return "unknown"

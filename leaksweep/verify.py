@@ -19,8 +19,8 @@ from leaksweep.downloads import store_of
 from leaksweep.lookup import Found
 from leaksweep.run import Run
 from leaksweep.stages import open_descriptor_of, opened
-from reports.hashes import Hasher, canonical, open_hasher
-from reports.store import FindingStore
+from reports.matching.hashes import Hasher, canonical, open_hasher
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, Outcome
 from scanner.ledger import Ledger

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum, StrEnum
 
 import numpy as np
@@ -30,11 +31,29 @@ class Severity(IntEnum):
 
 
 class FindingState(StrEnum):
-    """Against the run before."""
+    """Against a baseline, or the run before; and what people have said of it."""
 
     NEW = "new"
     KNOWN = "known"
+    CHANGED = "changed"
+    """Seen before, but with another severity or at other places; `Finding.changed` says what."""
     GONE = "gone"
+    """Seen before, and not by the last run."""
+    SUPPRESSED = "suppressed"
+    """Set aside by a person, until a day, or by a negative set; never counted."""
+    WITHDRAWN = "withdrawn"
+    """Its reference is not looked for any more; never counted."""
+
+
+class Opinion(StrEnum):
+    """What the giver of a reference says of it (ThreatExchange, "opinion")."""
+
+    POSITIVE = "positive"
+    SEED = "seed"
+    """Something to look into: not reviewed by who gave it."""
+    DISPUTED = "disputed"
+    NEGATIVE = "negative"
+    """Known to be innocent: what it matches is suppressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +66,9 @@ class Reference:
     view: str = "full"
     """"full", or "square": the centre square, which is what training often cuts a picture to."""
     phash: bytes | None
-    """64-bit pHash, most significant bit first. Confidential, as `pdq`."""
+    """64-bit pHash, most significant bit first. Confidential, as the other hashes."""
+    phash256: bytes | None = None
+    """256-bit pHash (16 x 16), most significant bit first."""
     pdq: bytes | None
     """256-bit PDQ, most significant bit first."""
     pdq_quality: int | None
@@ -56,6 +77,16 @@ class Reference:
     """By descriptor name and maker; empty for a hash list."""
     mirror_descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """The same for the mirrored picture, for descriptors to which a mirror is another picture."""
+    opinion: Opinion = Opinion.POSITIVE
+    classification: str = ""
+    """In the giver's words, such as "A1"."""
+    tags: tuple[str, ...] = ()
+    source: str = ""
+    """Who gave it, such as a member of an exchange. Confidential, as the hashes."""
+    fetched_at: datetime | None = None
+    """UTC: when the giver's list was fetched, where the list tells."""
+    disable_until: datetime | None = None
+    """UTC: not matched before then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +114,7 @@ class Match:
     """The mirror was nearer than the picture."""
     others: int = 0
     """Wrong checkpoints: places that gave other checkpoints, scanned with the same recipe, and held
-    against the same reference by the same measure; see `reports.wrong_checkpoints`."""
+    against the same reference by the same measure; see `reports.matching.wrong_checkpoints`."""
     others_same_base: bool = False
     """All of them come from the same base model, which is the better control."""
     others_as_near: int = 0
@@ -96,11 +127,19 @@ class Match:
     """The same of PDQ distances, bits of 256."""
     others_phash_distance: float | None = None
     """The same of pHash distances, bits of 64."""
+    phash256_distance: int | None = None
+    """Bits of 256; lower is nearer. The smaller of picture and mirror."""
+    control_phash256_distance: int | None = None
+    """Bits of 256, control to reference."""
+    others_phash256_distance: float | None = None
+    """As `others_phash_distance`, bits of 256."""
+    normalised_similarity: float | None = None
+    """`similarity` less what the extraction reaches on the background set; None: no background set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractionEvidence:
-    """What is known of an extraction without any reference; see `reports.neighbours`."""
+    """What is known of an extraction without any reference; see `reports.matching.neighbours`."""
 
     extraction_id: str
     nearest_other: str | None
@@ -139,6 +178,15 @@ class Finding:
     """ISO 8601, UTC: the last run that found it."""
     first_run: int = 0
     last_run: int = 0
+    changed: str = ""
+    """What differs from the run before, such as "severity high, was medium"; empty but for CHANGED."""
+    settled_by: str = ""
+    """Who suppressed it or withdrew its reference; "set NAME" for a negative set."""
+    settled_why: str = ""
+    settled_at: str = ""
+    """ISO 8601, UTC; likewise the next."""
+    settled_until: str = ""
+    """When the suppression ends; empty: it does not."""
 
     @property
     def id(self) -> str:

@@ -17,7 +17,7 @@ from reports.coverage import Coverage, coverage
 from reports.export.frames import checkpoints_frame, extractions_frame, findings_frame
 from reports.export.links import PUBLIC
 from reports.finding import ExtractionEvidence, Finding, Severity
-from reports.rates import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
+from reports.rates.leakage import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary
 from scanner.job import LedgerRow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -53,6 +54,10 @@ class Ladder(BaseModel):
     phash_low: int = Field(default=8, ge=0, le=64)
     """pHash distance that is a lead. Judgement: 5,335 pairs of photographs of different things were
     never nearer than 16."""
+    phash256_high: int = Field(default=24, ge=0, le=256)
+    """Distance of 256-bit pHash that is high by itself. Judgement, until `leaksweep calibrate` measures it."""
+    phash256_low: int = Field(default=50, ge=0, le=256)
+    """The same that is a lead. perception's users' guide starts at 0.2, which is 51 bits."""
     sscd: Similarities = Similarities(critical=0.75, high=0.75, medium=0.60, low=0.50)
     """SSCD, whichever maker. 0.75: 90 % precision on DISC pairs (its README); the others are judgement."""
     thumbnail: Similarities = Similarities(critical=0.95, high=0.90, medium=0.85, low=0.80)
@@ -66,6 +71,8 @@ class Ladder(BaseModel):
             raise ValueError("distances must not fall from pdq_critical over pdq_high to pdq_low")
         if self.phash_high > self.phash_low:
             raise ValueError("phash_high must not be above phash_low")
+        if self.phash256_high > self.phash256_low:
+            raise ValueError("phash256_high must not be above phash256_low")
         return self
 
     def similarities(self, descriptor: str) -> Similarities:
@@ -84,6 +91,51 @@ class Ladder(BaseModel):
         )
 
 
+class RetentionSettings(BaseModel):
+    """[reports.retention]: how long what is kept; applied by every sweep. A legal hold exempts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pixels_days: int | None = Field(default=90, ge=0, le=3650)
+    """Pictures that matched lose their key so many days after they were made; "none" keeps them."""
+    gone_days: int | None = Field(default=365, ge=0, le=3650)
+    """Findings that are gone, suppressed or withdrawn are deleted so many days after they were last seen."""
+    hashes_days: int | None = Field(default=None, ge=0, le=3650)
+    """Hashes and descriptors of extractions that no finding rests on are deleted after so many days; such
+    an extraction cannot be matched with a later set."""
+
+
+class ReviewSettings(BaseModel):
+    """[reports.review]: the page of `leaksweep review`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback has to be asked for with --expose as well."""
+    port: int = Field(default=8475, ge=0, le=65535)
+    """Port; 0 takes a free one."""
+    two_person: bool = False
+    """A finding is settled when two people have given it the same label."""
+    soften: Literal["none", "grey", "blur"] = "none"
+    """How a picture is first shown after it was asked for. No safeguard: studies found no less harm."""
+    warn_score: float = Field(default=0.2, ge=0, le=1)
+    """Sensitivity score from which the page warns before a picture is shown. Lower warns more often."""
+    session_minutes: int = Field(default=60, ge=1, le=1440)
+    """Without a request for so long, the page asks for the token again."""
+
+
+class NoticeSettings(BaseModel):
+    """[reports.notices]: who is told of a run's end. Counts and ids only; the secret is
+    LEAKSWEEP_WEBHOOK_SECRET in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    webhook_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Address that is sent a signed JSON message after each sweep; "none" sends nothing."""
+    prometheus_file: Path | None = None
+    """File of a node exporter's textfile collector that is written after each sweep."""
+
+
 class ReportsSettings(BaseModel):
     """How extractions are matched with references, and what is kept."""
 
@@ -95,6 +147,15 @@ class ReportsSettings(BaseModel):
     decoys: tuple[str, ...] = ()
     """Reference sets that no checkpoint can have seen. A match with one is a false one: it is counted
     as the run's false-positive rate and is never a finding."""
+    negatives: tuple[str, ...] = ()
+    """Reference sets of known innocent look-alikes: a finding whose picture is at least as near to one of
+    them is suppressed."""
+    background: str | None = None
+    """Reference set of pictures that nobody looks for. Similarities are normalised against it, as SSCD's
+    authors do; "none" leaves them as they are."""
+    canaries: int = Field(default=8, ge=0, le=256)
+    """Known pictures planted in every matching, of which every one has to be found for the run to count as
+    complete; 0 plants none. Higher proves more."""
     min_pdq_quality: int = Field(default=50, ge=0, le=100)
     """PDQ hashes of lower quality are not compared; higher is stricter. PDQ's authors discard 49 and less."""
     control_margin: float = Field(default=0.05, ge=0, le=1)
@@ -110,10 +171,16 @@ class ReportsSettings(BaseModel):
     flood_cap: int = Field(default=1000, ge=1)
     """A reference that matches more checkpoints than this is taken for noise, such as a template or a
     border: its findings become leads, and it is named in the summary."""
-    keep_images: Literal["matched", "all", "none"] = "matched"
-    """Whose pixels stay on the disk after matching."""
+    control_margin_phash256: int = Field(default=10, ge=0, le=256)
+    """The same for 256-bit pHash, in bits of 256."""
+    pixels: Literal["matched", "all", "never"] = "matched"
+    """Whose pixels are kept after matching, encrypted; "never" stores none, not even before."""
     fail_on: Literal["low", "medium", "high", "critical"] = "high"
     """Severity from which findings make the exit code 1."""
+
+    retention: RetentionSettings = RetentionSettings()
+    review: ReviewSettings = ReviewSettings()
+    notices: NoticeSettings = NoticeSettings()
 
     @property
     def fail_severity(self) -> Severity:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reports.finding import Finding, FindingState, Severity
-from reports.findings import Flood
-from reports.ladder import counts
+from reports.findings.states import Flood
+from reports.findings.ladder import counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class MatchSummary:
     "low quality"."""
     sets: tuple[SetSummary, ...]
     findings: Mapping[str, int]
-    """Findings of today that count, by severity label; see `reports.ladder.counts`."""
+    """Findings of today that count, by severity label; see `reports.findings.ladder.counts`."""
     new: int
     gone: int
     explained_by_base: int

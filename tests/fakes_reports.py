@@ -23,7 +23,7 @@ from crawler.checkpoint import (
 )
 from extraction.recipe import Recipe
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.findings import Flood
+from reports.findings.states import Flood
 from reports.report import Report, build_report
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary, SetSummary

@@ -14,9 +14,9 @@ from leaksweep.settings import load
 from leaksweep.zoo.catalogue import DECOYS, ZOO, picture, planted
 from leaksweep.zoo.stock import where
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.findings import Judged
-from reports.ladder import Verdict
-from reports.store import FindingStore
+from reports.findings.states import Judged
+from reports.findings.ladder import Verdict
+from reports.findings.store import FindingStore
 
 TUNES = {tune.name: tune for tune in ZOO}
 

@@ -16,7 +16,7 @@ from extraction.extraction import Extraction
 from leaksweep.account import ORIGINS
 from leaksweep.cli import main
 from leaksweep.home import Home
-from reports.references import References
+from reports.references.store import References
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Outcome, State
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.findings import Judged, against, calm, findings
-from reports.ladder import Verdict
-from reports.store import FindingStore
+from reports.findings.states import Judged, against, calm, findings
+from reports.findings.ladder import Verdict
+from reports.findings.store import FindingStore
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from reports.finding import ReportError
-from reports.hash_lists import read_hash_list
+from reports.references.hash_lists import read_hash_list
 
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 PHASH = "9b6cd3a40f2e71d8"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from reports.hashes import FAR, Codes, Hasher, PdqState, canonical, distances, open_hasher, plausible
+from reports.matching.hashes import FAR, Codes, Hasher, PdqState, canonical, distances, open_hasher, plausible
 
 hasher = open_hasher()
 needs_pdq = pytest.mark.skipif(not hasher.has_pdq, reason="pdqhash is not installed")

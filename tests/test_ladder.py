@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from reports.finding import Finding, FindingState, Match, ReportError, Severity
-from reports.ladder import counts, judge, rungs
+from reports.findings.ladder import counts, judge, rungs
 from reports.settings import Ladder, ReportsSettings, Similarities
 
 SSCD, THUMBNAIL = "sscd_disc_mixup@onnx-int8", "thumbnail16@1"
@@ -163,7 +163,7 @@ def test_a_descriptor_without_similarities_is_an_error():
             {"ladder": {"sscd": {"critical": 1.1, "high": 0.8, "medium": 0.6, "low": 0.5}}},
             "less than or equal to 1",
         ),
-        ({"keep_images": "some"}, "matched"),
+        ({"pixels": "some"}, "matched"),
         ({"fail_on": "none"}, "high"),
         ({"flood": 3}, "Extra inputs"),
         ({"min_pdq_quality": 101}, "100"),

@@ -21,11 +21,11 @@ from PIL import Image, ImageOps
 from extraction.descriptors import Thumbnail
 from extraction.extraction import Extraction
 from reports.finding import FindingState, ReportError, Severity
-from reports.hashes import Hasher, canonical, open_hasher
-from reports.match import last_summary, match_stage
-from reports.references import References
+from reports.matching.hashes import Hasher, canonical, open_hasher
+from reports.matching.stage import last_summary, match_stage
+from reports.references.store import References
 from reports.settings import ReportsSettings
-from reports.store import FindingStore
+from reports.findings.store import FindingStore
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Outcome, State
 
@@ -193,8 +193,8 @@ def test_pixels_of_what_matched_nothing_are_gone_from_the_disk(world):
 
 
 @pytest.mark.parametrize(("keep", "left"), [("all", 5), ("none", 0)])
-def test_keep_images(world, keep, left):
-    summary = world.match(settings=ReportsSettings(keep_images=keep))
+def test_pixels(world, keep, left):
+    summary = world.match(settings=ReportsSettings(pixels=keep))
     assert summary.kept == len(world.extractions.image_ids()) == left
 
 
@@ -270,7 +270,7 @@ def test_without_pdq_the_summary_says_so(world):
 
 
 def test_hashes_come_later_when_the_hasher_does(world):
-    world.match(hasher=Hasher(None), settings=ReportsSettings(keep_images="all"))
+    world.match(hasher=Hasher(None), settings=ReportsSettings(pixels="all"))
     assert world.match().hashed == (5 if HASHER.has_pdq else 0)
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.hashes import FAR, Codes
-from reports.index import ReferenceIndex, Vectors
-from reports.matching import (
+from reports.matching.hashes import FAR, Codes
+from reports.references.index import ReferenceIndex, Vectors
+from reports.matching.measures import (
     Described,
     Hashes,
     Limits,

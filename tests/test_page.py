@@ -30,7 +30,7 @@ from reports.export.page import page
 from reports.export.plots import leakage_plot
 from reports.export.text import percent, shortened, visible
 from reports.finding import FindingState, ReportError
-from reports.findings import Flood
+from reports.findings.states import Flood
 from scanner.job import State
 
 ONE, OTHER = a_checkpoint("a/one"), a_checkpoint("a/other")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from crawler.checkpoint import Kind
 from reports.finding import FindingState, ReportError, Severity
-from reports.rates import Proportion, false_positives, leakage, total_leakage
+from reports.rates.leakage import Proportion, false_positives, leakage, total_leakage
 from scanner.job import State
 
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from extraction.descriptors import Thumbnail
 from reports.finding import ReportError
-from reports.hashes import canonical, open_hasher
-from reports.references import References
+from reports.matching.hashes import canonical, open_hasher
+from reports.references.store import References
 
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 describe = Thumbnail()

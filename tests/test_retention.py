@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.retention import to_erase
+from reports.custody.retention import to_erase
 
 names = st.frozensets(st.sampled_from("abcdef"))
 

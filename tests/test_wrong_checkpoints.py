@@ -12,10 +12,10 @@ from test_match_stage import World, describe, extraction, picture
 from test_matching import LIMITS, world
 
 from reports.finding import Severity
-from reports.ladder import counts
-from reports.matching import NONE, matches, measure
+from reports.findings.ladder import counts
+from reports.matching.measures import NONE, matches, measure
 from reports.settings import ReportsSettings
-from reports.wrong_checkpoints import Scans, held_against, place_of
+from reports.matching.wrong_checkpoints import Scans, held_against, place_of
 from scanner.job import Outcome, State
 
 
@@ -185,7 +185,7 @@ def test_checkpoints_of_another_base_stand_in_where_there_are_too_few(stores):
 
 
 def test_a_reference_that_is_a_hash_is_held_against_others_too(stores):
-    from reports.hashes import canonical, open_hasher
+    from reports.matching.hashes import canonical, open_hasher
 
     code = open_hasher()(canonical(picture(1))).phash
     (stores.home / "list.txt").write_text(f"phash {code.hex()}\n")

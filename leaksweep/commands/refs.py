@@ -11,7 +11,7 @@ from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
 
 if TYPE_CHECKING:
-    from reports.reference_rows import ReferenceSet
+    from reports.references.rows import ReferenceSet
 
 app = typer.Typer(name="refs", help="Reference sets: add, list, remove.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def add(
     """Add a reference set. Hashes and descriptors are kept, never the pictures."""
     from leaksweep.progress import counter
     from leaksweep.stages import open_descriptor_of
-    from reports.references import References
+    from reports.references.store import References
 
     run.home.prepare()
     references = References(run.home.references)
@@ -61,7 +61,7 @@ def add(
 @command
 def list_(run: Run) -> int:
     """List the reference sets."""
-    from reports.references import References
+    from reports.references.store import References
 
     sets = References(run.home.references).sets() if run.home.references.exists() else ()
     nothing = "no reference sets; leaksweep refs add NAME FOLDER adds one"
@@ -73,7 +73,7 @@ def list_(run: Run) -> int:
 @command
 def remove(run: Run, name: Name) -> int:
     """Remove a reference set, and erase its hashes from the disk."""
-    from reports.references import References
+    from reports.references.store import References
 
     run.home.prepare()
     References(run.home.references).remove(name)

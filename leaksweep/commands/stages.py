@@ -121,7 +121,7 @@ def register(app: typer.Typer) -> None:
             "leaksweep scan --sample may",
         )
     )(scan)
-    app.command(epilog=examples("leaksweep match", "leaksweep match --set reports.keep_images=all"))(match)
+    app.command(epilog=examples("leaksweep match", "leaksweep match --set reports.pixels=all"))(match)
     app.command(
         epilog=examples("leaksweep report", "leaksweep report --out weekly/ --thumbs --fail-on medium")
     )(report)

@@ -20,7 +20,7 @@ from leaksweep.settings import load
 from leaksweep.summaries import INCOMPLETE, Summary
 from leaksweep.zoo.catalogue import DECOYS, picture, planted
 from leaksweep.zoo.stock import stock
-from reports.references import References
+from reports.references.store import References
 
 PARTS = ("hub", "pictures", "home", "baseline", "report", "config.toml")
 """All that the demo writes into its folder, and clears away when it starts again."""

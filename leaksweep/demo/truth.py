@@ -14,8 +14,8 @@ from leaksweep.stages import opened
 from leaksweep.zoo.catalogue import ZOO, FineTune
 from leaksweep.zoo.stock import where
 from reports.finding import Finding
-from reports.ladder import counts, judge
-from reports.store import FindingStore
+from reports.findings.ladder import counts, judge
+from reports.findings.store import FindingStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

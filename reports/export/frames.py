@@ -14,8 +14,8 @@ from reports.coverage import UNPLANNED
 from reports.export.columns import CHECKPOINTS, EXTRACTIONS, FINDINGS, PANDAS, Column
 from reports.export.links import hub_page
 from reports.finding import ExtractionEvidence, Finding, FindingState, ReportError, Severity
-from reports.ladder import counts
-from reports.rates import counted
+from reports.findings.ladder import counts
+from reports.rates.leakage import counted
 from scanner.job import LedgerRow, State
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from reports.export.text import shortened, visible
-from reports.rates import Leakage
+from reports.rates.leakage import Leakage
 
 INK, QUIET = "#111111", "#999999"
 """Stand-ins: in the finished SVG they are `currentColor`, the second at less opacity."""

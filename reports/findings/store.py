@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from reports.finding import ExtractionEvidence, Finding, FindingState, Match, Severity
-from reports.findings import Judged
-from reports.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
+from reports.findings.states import Judged
+from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
 from reports.tables import connect, hold, lock_of, open_table, replace, schema
 
 _MATCH = (

@@ -19,7 +19,7 @@ def to_erase(
         held: extractions whose pictures are on the disk.
         hashed: those whose hashes are safely stored. Pictures of others stay: nothing else is left of them.
         matched: those that match a reference. A match with a decoy does not count: it is a false one.
-        keep: the setting `keep_images`.
+        keep: the setting `pixels`.
     """
     if keep == "all":
         return []

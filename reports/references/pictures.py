@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from reports.finding import Reference, ReportError
-from reports.hashes import Hasher, canonical
+from reports.matching.hashes import Hasher, canonical
 
 if TYPE_CHECKING:
     from extraction.descriptors import Descriptor

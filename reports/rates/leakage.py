@@ -80,7 +80,7 @@ class Leakage:
 
 
 def counted(findings: pd.DataFrame) -> pd.DataFrame:
-    """Return the findings that count, as `reports.ladder.counts` says."""
+    """Return the findings that count, as `reports.findings.ladder.counts` says."""
     return findings[findings["counts"]]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.ladder import Verdict
+from reports.findings.ladder import Verdict
 
 
 @dataclass(frozen=True, slots=True)

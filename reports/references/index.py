@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reports.hashes import PDQ_BYTES, PHASH_BYTES, Codes
+from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, Codes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.finding import ReportError, Severity
-from reports.findings import Judged, against, calm, findings
-from reports.hashes import Hasher, PdqState, open_hasher
-from reports.index import ReferenceIndex
-from reports.ladder import judge
-from reports.matching import Limits, Probes, comparable, highest_similarities, matches
-from reports.neighbours import neighbours
-from reports.probes import hash_pictures, hashed_ids, load_probes
-from reports.references import References
-from reports.retention import to_erase
+from reports.findings.states import Judged, against, calm, findings
+from reports.matching.hashes import Hasher, PdqState, open_hasher
+from reports.references.index import ReferenceIndex
+from reports.findings.ladder import judge
+from reports.matching.measures import Limits, Probes, comparable, highest_similarities, matches
+from reports.matching.neighbours import neighbours
+from reports.matching.probes import hash_pictures, hashed_ids, load_probes
+from reports.references.store import References
+from reports.custody.retention import to_erase
 from reports.settings import Ladder, ReportsSettings
-from reports.store import FindingStore, Run
+from reports.findings.store import FindingStore, Run
 from reports.summary import MatchSummary, SetSummary, count_findings
-from reports.wrong_checkpoints import Scans, held_against, load_scans
+from reports.matching.wrong_checkpoints import Scans, held_against, load_scans
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
@@ -179,10 +179,10 @@ def _number(last: Run | None, sweep: str) -> int:
 def _retain(
     extractions: ExtractionStore, store: FindingStore, settings: ReportsSettings, matched: set[str]
 ) -> int:
-    if settings.keep_images == "all":
+    if settings.pixels == "all":
         return 0
     hashed = hashed_ids(extractions, store)
-    gone = to_erase(extractions.image_ids(), hashed=hashed, matched=matched, keep=settings.keep_images)
+    gone = to_erase(extractions.image_ids(), hashed=hashed, matched=matched, keep=settings.pixels)
     # With nothing to erase too: a run that was killed between deleting and erasing left bytes behind.
     return extractions.erase_images(gone)
 

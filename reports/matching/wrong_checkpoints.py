@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from extraction.evidence import WrongCheckpoints, wrong_checkpoints
 from reports.finding import Match
-from reports.hashes import FAR
-from reports.index import ReferenceIndex
-from reports.matching import NONE, Probes, measure
+from reports.matching.hashes import FAR
+from reports.references.index import ReferenceIndex
+from reports.matching.measures import NONE, Probes, measure
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
 
 _EXTRACTIONS, _REFERENCES = 8192, 256
-"""Compared at once: two million pairs, as in `reports.matching`."""
+"""Compared at once: two million pairs, as in `reports.matching.measures`."""
 _DIGITS = 5
 _MEASURES = ("similarity", "pdq", "phash")
 """What a p-value is taken by: the first of these that a match has."""

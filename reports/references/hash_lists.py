@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from reports.finding import ReportError
-from reports.hashes import PDQ_BYTES, PHASH_BYTES, plausible
+from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, plausible
 
 Algorithm = Literal["phash", "pdq"]
 _BY_DIGITS: dict[int, Algorithm] = {2 * PHASH_BYTES: "phash", 2 * PDQ_BYTES: "pdq"}

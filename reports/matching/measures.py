@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.finding import Match
-from reports.hashes import FAR, Codes, distances
-from reports.index import ReferenceIndex, Vectors
+from reports.matching.hashes import FAR, Codes, distances
+from reports.references.index import ReferenceIndex, Vectors
 
 Rows = NDArray[np.int64]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from reports.finding import Reference, ReportError
-from reports.hash_lists import HashList, read_hash_list
-from reports.hashes import Hasher, open_hasher
-from reports.index import ReferenceIndex, build_index
-from reports.pictures import Rejected, picture_files, references
-from reports.reference_rows import DESCRIPTORS, REFERENCES, SETS, ReferenceSet, descriptor_rows, hash_rows
+from reports.references.hash_lists import HashList, read_hash_list
+from reports.matching.hashes import Hasher, open_hasher
+from reports.references.index import ReferenceIndex, build_index
+from reports.references.pictures import Rejected, picture_files, references
+from reports.references.rows import DESCRIPTORS, REFERENCES, SETS, ReferenceSet, descriptor_rows, hash_rows
 from reports.tables import connect, hold, lock_of, open_table, rewrite
 
 if TYPE_CHECKING:

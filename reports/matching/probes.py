@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from reports.finding import ReportError
-from reports.hashes import PDQ_BYTES, PHASH_BYTES, UNREADABLE, Codes, Hasher, PictureHashes, canonical
-from reports.index import unit_rows
-from reports.matching import Described, Hashes, Probes
-from reports.store import FindingStore, HashedExtraction
+from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, UNREADABLE, Codes, Hasher, PictureHashes, canonical
+from reports.references.index import unit_rows
+from reports.matching.measures import Described, Hashes, Probes
+from reports.findings.store import FindingStore, HashedExtraction
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore

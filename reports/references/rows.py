@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from reports.finding import Reference
-from reports.hashes import PDQ_BYTES, PHASH_BYTES
-from reports.pictures import Rejected
+from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES
+from reports.references.pictures import Rejected
 from reports.tables import schema
 
 SETS = schema(

@@ -1,0 +1,1 @@
+"""Thresholds from the data at hand: known copies and known strangers."""

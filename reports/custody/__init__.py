@@ -1,0 +1,1 @@
+"""What is kept, for how long, and the proof that it is gone: retention, erasure, the audit log."""

@@ -1,0 +1,1 @@
+"""From judged matches to findings: severity, state from run to run, suppressions, the store."""

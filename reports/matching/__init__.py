@@ -1,0 +1,1 @@
+"""Extractions against references: hashes, measures, searches and the stage that runs them."""

@@ -1,0 +1,1 @@
+"""Leakage rates with their denominators, weights, intervals and corrections."""

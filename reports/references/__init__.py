@@ -1,0 +1,1 @@
+"""Reference sets: what is looked for, and how it is read, kept and withdrawn."""

@@ -1,0 +1,138 @@
+"""The master key of a home: what is confidential is sealed with it before it reaches the disk. No torch."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from scanner.job import ScanError
+
+VARIABLE = "LEAKSWEEP_KEY"
+"""Environment variable that may hold the key, as `new_key` writes it."""
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class VaultError(ScanError):
+    """The master key is missing, malformed, or not the one that this was sealed with."""
+
+
+class Vault:
+    """Seals bytes with one key: AES-256-GCM with a random nonce, so equal texts give unequal seals."""
+
+    def __init__(self, key: bytes, *, origin: str = "the key given") -> None:
+        """Take a key of 32 bytes; `origin` is what messages call it."""
+        if len(key) != KEY_BYTES:
+            raise VaultError(f"{origin}: has {len(key)} bytes, not {KEY_BYTES}; make one: leaksweep key new")
+        self.origin = origin
+        self._key = key
+        self._cipher = AESGCM(_derived(key, "seal"))
+
+    @property
+    def fingerprint(self) -> str:
+        """8 hex digits by which people tell keys apart; it gives nothing of the key away."""
+        return hashlib.sha256(_derived(self._key, "fingerprint")).hexdigest()[:8]
+
+    def seal(self, data: bytes, about: str) -> bytes:
+        """Return nonce, ciphertext and tag. `about` says what it is, and has to be said again to open it."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, data, about.encode())
+
+    def open(self, sealed: bytes, about: str) -> bytes:
+        """Return what was sealed.
+
+        Raises:
+            VaultError: another key sealed it, it is about something else, or its bytes were changed.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode())
+        except (InvalidTag, ValueError) as error:
+            raise VaultError(
+                f"{about}: cannot be opened with {self.origin} (fingerprint {self.fingerprint}): it was sealed "
+                f"with another key, or is damaged; set {VARIABLE} or key_file to the key of this home"
+            ) from error
+
+    def signer(self) -> Ed25519PrivateKey:
+        """The key that signs receipts. Its public half may be shown to anybody."""
+        return Ed25519PrivateKey.from_private_bytes(_derived(self._key, "receipts"))
+
+    def secret(self, purpose: str) -> bytes:
+        """32 bytes that only this key's holder can make, for keyed digests of one purpose."""
+        return _derived(self._key, f"secret {purpose}")
+
+
+def open_vault(file: Path, environ: Mapping[str, str], *, make: bool = False) -> Vault:
+    """Return the vault of the key in the environment, else in a file.
+
+    Args:
+        make: make the file when there is none. Only for a home that holds nothing sealed yet.
+
+    Raises:
+        VaultError: there is no key, or it is malformed.
+    """
+    if text := environ.get(VARIABLE):
+        return Vault(_parsed(text, VARIABLE), origin=VARIABLE)
+    if make and not file.exists():
+        try:
+            write_new_key(file)
+        except VaultError:
+            if not file.exists():  # else another process has just made it
+                raise
+    try:
+        return Vault(_parsed(file.read_text(encoding="ascii"), str(file)), origin=str(file))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VaultError(
+            f"{file}: the master key is not there, and what it sealed cannot be read without it; put it back, "
+            f"or give it in {VARIABLE}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise VaultError(f"{file}: the master key cannot be read ({error}); mend the file") from error
+
+
+def new_key() -> str:
+    """A new random key as text: 44 characters of base64."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+def write_new_key(file: Path) -> None:
+    """Write a new key to a file that is not there yet, readable by its owner only.
+
+    Raises:
+        VaultError: the file is there, or cannot be written.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as out:
+                out.write(new_key() + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            os.link(part, file)  # unlike a rename, it never takes another's place
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise VaultError(f"{file}: a new key cannot be written: {error.strerror or error}") from error
+
+
+def _parsed(text: str, origin: str) -> bytes:
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise VaultError(f"{origin}: is no key in base64; make one: leaksweep key new FILE") from error
+
+
+def _derived(key: bytes, purpose: str) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"leaksweep {purpose}".encode()).derive(key)
