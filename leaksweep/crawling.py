@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from crawler.checkpoint import Hub
 from leaksweep.progress import bar
 from leaksweep.run import Run
-from leaksweep.stages import environment_tokens, opened
+from leaksweep.stages import environment_tokens
+from leaksweep.stores import opened
 from leaksweep.summaries import CLEAN, INCOMPLETE, Summary, counted
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def crawl(run: Run, *, limit: int | None = None) -> Summary:
     from crawler.huggingface import HuggingFace
 
     settings, tokens, traffic = run.settings.crawler, environment_tokens(), Traffic()
-    with opened(run) as (catalog, _), ExitStack() as stack:
+    with opened(run) as stores, ExitStack() as stack:
+        catalog = stores.catalog
         budget = shared_budget(run)
         api = hub_api(settings, tokens[Hub.HUGGINGFACE], budget=budget, traffic=traffic)
         observe = Observer(observation_key(run.home.root / "observations.key"), settings.keep_leaks)
@@ -98,7 +100,8 @@ def import_dump(run: Run, path: Path) -> Summary:
     settings, hub = run.settings.crawler, Hub.HUGGINGFACE
     # Another day's dump has another size: a cursor into this one means nothing there.
     shard = f"dump {path.name}, {path.stat().st_size} bytes"
-    with opened(run) as (catalog, _), bar(" repositories", run.no_bar, "reading") as show:
+    with opened(run) as stores, bar(" repositories", run.no_bar, "reading") as show:
+        catalog = stores.catalog
         walk = catalog.walks.begin_dump(hub)
         catalog.walks.take(walk, [shard])
         begun = int(catalog.walks.cursor(hub, shard) or 0)
@@ -128,8 +131,8 @@ def changes_since(run: Run, since: datetime) -> Iterator[Change]:
     """
     from crawler.catalog.changes import changes
 
-    with opened(run) as (catalog, _):
-        yield from changes(catalog.engine, since.astimezone(UTC).isoformat(timespec="seconds"))
+    with opened(run) as stores:
+        yield from changes(stores.catalog.engine, since.astimezone(UTC).isoformat(timespec="seconds"))
 
 
 def shared_budget(run: Run) -> Budget:

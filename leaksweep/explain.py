@@ -12,10 +12,8 @@ from leaksweep.dossier import dossiers
 from leaksweep.dossier_text import text
 from leaksweep.lookup import Found
 from leaksweep.run import Run
-from leaksweep.stages import opened
+from leaksweep.stores import opened
 from reports.findings.ladder import judge
-from reports.findings.store import FindingStore
-from scanner.extraction_store import ExtractionStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +32,9 @@ def about_checkpoints(run: Run, name: str) -> list[Told]:
     """
     if not run.home.exists:
         return []
-    with opened(run) as (catalog, ledger):
-        return [Told(content=one.to_json(), text=text(one)) for one in dossiers(catalog, ledger, name)]
+    with opened(run) as stores:
+        found = dossiers(stores.catalog, stores.ledger, name)
+        return [Told(content=one.to_json(), text=text(one)) for one in found]
 
 
 def explain(run: Run, found: Found) -> Account:
@@ -45,21 +44,23 @@ def explain(run: Run, found: Found) -> Account:
         CrawlError, ScanError, ReportError: a store cannot be used.
     """
     row, settings = found.row, run.settings.reports
-    findings = FindingStore(run.home.findings)
+    with opened(run) as stores:
+        matches, findings = stores.findings.matches(), stores.findings.findings()
+        evidence = stores.findings.evidence().get(row["id"])
+        rows = stores.ledger.rows(row["recipe_id"])
+        job = next((one for one in rows if one.job_id == row["job_id"]), None)
     judged = [
         (match, verdict)
-        for match in findings.matches()
+        for match in matches
         if match.extraction_id == row["id"] and (verdict := judge(match, settings))
     ]
-    with opened(run) as (_, ledger):
-        job = next((one for one in ledger.rows(row["recipe_id"]) if one.job_id == row["job_id"]), None)
     hidden = ("descriptor", "control_descriptor", "recipe")
     return Account(
         extraction={name: value for name, value in row.items() if name not in hidden},
         generations=job.measures.get("generations") if job else None,
-        evidence=findings.evidence().get(row["id"]),
+        evidence=evidence,
         matches=tuple(sorted(judged, key=lambda one: (-one[1].severity, one[0].set_name, one[0].ref_id))),
-        findings=tuple(one for one in findings.findings() if one.match.extraction_id == row["id"]),
+        findings=tuple(one for one in findings if one.match.extraction_id == row["id"]),
         settings=settings,
     )
 
@@ -69,8 +70,9 @@ def list_ids(run: Run) -> list[dict[str, Any]]:
     if not run.home.exists:
         return []
     resting: dict[str, list[str]] = {}
-    for one in FindingStore(run.home.findings).findings():
-        resting.setdefault(one.match.extraction_id, []).append(one.id)
-    rows = ExtractionStore(run.home.extractions).rows(["id", "checkpoint_id", "recipe_id", "rank"])
+    with opened(run) as stores:
+        for one in stores.findings.findings():
+            resting.setdefault(one.match.extraction_id, []).append(one.id)
+        rows = stores.extractions.rows(["id", "checkpoint_id", "recipe_id", "rank"])
     ordered = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in ("checkpoint_id", "id")]))
     return [{**row, "findings": resting.get(row["id"], [])} for row in ordered.to_pylist()]

@@ -31,8 +31,13 @@ class Home:
         return self.root / "lance" / "references"
 
     @property
+    def hashes(self) -> Path:
+        """Hashes of extractions, sealed."""
+        return self.root / "lance" / "hashes"
+
+    @property
     def findings(self) -> Path:
-        """Hashes of extractions, matches and findings."""
+        """Matches and findings."""
         return self.root / "lance" / "findings"
 
     @property

@@ -7,9 +7,8 @@ from typing import Any
 
 from leaksweep.run import Run
 from leaksweep.settings import SettingsError
+from leaksweep.stores import opened
 from reports.finding import Finding
-from reports.findings.store import FindingStore
-from scanner.extraction_store import ExtractionStore
 
 HOW_TO_LIST = "leaksweep explain without an ID lists them, and so do findings.csv and extractions.csv"
 
@@ -32,9 +31,10 @@ def look_up(run: Run, name: str) -> Found:
     """
     if not run.home.exists:
         raise SettingsError(f"{name}: nothing has been scanned in {run.home.root}; leaksweep sweep begins")
-    findings = {one.id: one for one in FindingStore(run.home.findings).findings()}
-    finding = findings.get(name)
-    row = ExtractionStore(run.home.extractions).row(finding.match.extraction_id if finding else name)
+    with opened(run) as stores:
+        findings = {one.id: one for one in stores.findings.findings()}
+        finding = findings.get(name)
+        row = stores.extractions.row(finding.match.extraction_id if finding else name)
     if row is None and finding:
         raise SettingsError(
             f"{name}: its extraction {finding.match.extraction_id} is gone: it was scanned again"

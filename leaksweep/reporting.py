@@ -6,20 +6,16 @@ from datetime import datetime
 
 import pyarrow.compute as pc
 
-from crawler.catalog import Catalog
 from crawler.checkpoint import Hub
 from crawler.settings import CrawlerSettings
 from leaksweep import __version__
-from leaksweep.run import Run
+from leaksweep.stores import Stores
 from reports.export.links import PUBLIC
 from reports.matching.stage import last_summary
 from reports.report import Report, build_report
-from reports.findings.store import FindingStore
-from scanner.extraction_store import ExtractionStore
-from scanner.ledger import Ledger
 
 
-def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | None, now: datetime) -> Report:
+def read_report(stores: Stores, *, fail_on: str | None, now: datetime) -> Report:
     """Everything that the stores know, as one report.
 
     Args:
@@ -29,15 +25,15 @@ def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | No
     Raises:
         ScanError, ReportError: a store cannot be used.
     """
-    settings = run.settings
+    settings = stores.run.settings
     recipe = settings.recipe
-    extractions = ExtractionStore(run.home.extractions).rows()
-    findings = FindingStore(run.home.findings)
+    extractions = stores.extractions.rows()
+    findings = stores.findings
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
     return build_report(
-        checkpoints=catalog.checkpoints(),
-        skips=catalog.skips(),
-        ledger=ledger.rows(recipe.id),
+        checkpoints=stores.catalog.checkpoints(),
+        skips=stores.catalog.skips(),
+        ledger=stores.ledger.rows(recipe.id),
         extractions=extractions,
         findings=findings.findings(),
         matching=last_summary(findings),
@@ -51,10 +47,10 @@ def read_report(run: Run, catalog: Catalog, ledger: Ledger, *, fail_on: str | No
     )
 
 
-def thumbnails(run: Run, report: Report) -> dict[str, bytes]:
+def thumbnails(stores: Stores, report: Report) -> dict[str, bytes]:
     """PNG by extraction id for every finding whose picture is kept."""
     wanted = sorted(set(report.findings["extraction_id"]))
-    pictures = ExtractionStore(run.home.extractions).images(wanted)
+    pictures = stores.extractions.images(wanted)
     return {name: png for name, png, _ in pictures}
 
 

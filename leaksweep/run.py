@@ -35,6 +35,11 @@ class Run:
         return self.loaded.settings
 
     @property
+    def key_file(self) -> Path:
+        """Where the master key lies when the environment does not hold it."""
+        return self.settings.key_file or self.home.root / "key"
+
+    @property
     def no_bar(self) -> bool | None:
         """For tqdm's `disable`: None shows a bar on a terminal only."""
         return True if self.quiet else None

@@ -22,12 +22,13 @@ def draw_sample(
         ReportError: `out` is neither .csv nor .parquet, or cannot be written; then the sample is kept.
     """
     from leaksweep.checkpoint_table import write_members
-    from leaksweep.stages import opened
+    from leaksweep.stores import opened
     from reports.export.tables import table_suffix
 
     if out is not None:
         table_suffix(out)
-    with opened(run) as (catalog, _):
+    with opened(run) as stores:
+        catalog = stores.catalog
         drawn = draw(places(catalog.engine, selection), design, selection)
         keep(
             catalog.engine,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +15,12 @@ from typing import TYPE_CHECKING
 from crawler.checkpoint import Hub
 from leaksweep.progress import bar, counter
 from leaksweep.run import Run
+from leaksweep.stores import opened
 from leaksweep.summaries import CLEAN, INCOMPLETE, NOTHING_SCANNABLE, Summary, counted
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from crawler.catalog import Catalog
     from extraction.descriptors import Descriptor
     from leaksweep.settings import Settings
-    from scanner.ledger import Ledger
 
 TOKENS = {Hub.HUGGINGFACE: "HF_TOKEN", Hub.CIVITAI: "CIVITAI_TOKEN"}
 """Environment variables; a token comes from nowhere else."""
@@ -41,7 +37,8 @@ def plan(run: Run) -> Summary:
     from scanner.scan import write_plan
 
     recipe = run.settings.recipe
-    with opened(run) as (catalog, ledger):
+    with opened(run) as stores:
+        catalog, ledger = stores.catalog, stores.ledger
         left_out = write_plan(
             catalog,
             ledger,
@@ -83,12 +80,13 @@ def scan(run: Run, *, retry_skipped: bool = False) -> Summary:
     from crawler.store.takedowns import Takedowns
     from crawler.store.upkeep import tidy
     from leaksweep.downloads import store_of
-    from scanner.extraction_store import ExtractionStore
+    from reports.matching.recording import Recording
     from scanner.job import Outcome, State
     from scanner.scan import scan as scan_jobs
 
     settings = run.settings
-    with opened(run) as (catalog, ledger), counter("checkpoints", run.no_bar, "scanning") as show:
+    with opened(run) as stores, counter("checkpoints", run.no_bar, "scanning") as show:
+        catalog, ledger = stores.catalog, stores.ledger
 
         def progress(done: int, total: int, outcome: Outcome | None) -> None:
             show(done, total)
@@ -98,13 +96,14 @@ def scan(run: Run, *, retry_skipped: bool = False) -> Summary:
         found = scan_jobs(
             catalog,
             ledger,
-            ExtractionStore(run.home.extractions),
+            stores.extractions,
             store,
             settings.scanner,
             settings.recipe,
             progress=progress,
             taken_down=Takedowns(catalog.engine).judge(),
             retry_skipped=retry_skipped,
+            record=Recording(stores.hashes),
         )
         states = ledger.counts(settings.recipe.id)
     unfinished = found.stopped or found.waiting or states[State.QUARANTINED]
@@ -128,12 +127,11 @@ def match(run: Run) -> Summary:
         CrawlError, ScanError, ReportError: a store cannot be used; pictures may still be on the disk.
     """
     from reports.matching.stage import match_stage
-    from reports.references.store import References
-    from reports.findings.store import FindingStore
-    from scanner.extraction_store import ExtractionStore
 
-    with opened(run) as (catalog, _), bar(" steps", run.no_bar, "matching") as show:
-        digests = {checkpoint.id: checkpoint.sha256 for checkpoint in catalog.checkpoints(superseded=True)}
+    with opened(run) as stores, bar(" steps", run.no_bar, "matching") as show:
+        digests = {
+            checkpoint.id: checkpoint.sha256 for checkpoint in stores.catalog.checkpoints(superseded=True)
+        }
 
         def progress(what: str, done: int, total: int) -> None:
             show.set_description(what, refresh=False)
@@ -141,9 +139,7 @@ def match(run: Run) -> Summary:
             show.update(done - show.n)
 
         found = match_stage(
-            ExtractionStore(run.home.extractions),
-            References(run.home.references),
-            FindingStore(run.home.findings),
+            stores.desk,
             run.settings.reports,
             digests=digests,
             sweep=run.home.open_sweep() or "",
@@ -174,10 +170,11 @@ def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thu
     from leaksweep.reporting import read_report, thumbnails
     from reports.export.write import write_report
 
-    with opened(run) as (catalog, ledger):
-        made = read_report(run, catalog, ledger, fail_on=fail_on, now=datetime.now(UTC))
+    with opened(run) as stores:
+        made = read_report(stores, fail_on=fail_on, now=datetime.now(UTC))
+        pictures = thumbnails(stores, made) if thumbs else None
     folder = out or run.home.report
-    files = write_report(made, folder, thumbnails=thumbnails(run, made) if thumbs else None)
+    files = write_report(made, folder, thumbnails=pictures)
     by_severity = {severity.label: count for severity, count in made.by_severity.items()}
     covered = made.coverage
     return Summary(
@@ -240,28 +237,3 @@ def open_descriptor_of(settings: Settings) -> Descriptor:
         sscd_sha256=scanner.sscd_sha256,
         threads=scanner.threads_per_worker,
     )
-
-
-@contextmanager
-def opened(run: Run) -> Iterator[tuple[Catalog, Ledger]]:
-    """The SQL stores of the home folder, made where they are missing.
-
-    Raises:
-        CrawlError, ScanError: the database cannot be used, or goes away while it is.
-    """
-    from sqlalchemy.exc import OperationalError
-
-    from crawler.catalog import Catalog
-    from crawler.catalog.engine import open_engine, unusable
-    from scanner.ledger import Ledger
-
-    run.home.prepare()
-    engine: Engine = open_engine(run.home.database_url)
-    try:
-        catalog = Catalog(engine)
-        catalog.create()
-        yield catalog, Ledger(engine, attempts=run.settings.scanner.attempts)
-    except OperationalError as error:
-        raise unusable(engine, error) from error
-    finally:
-        engine.dispose()

@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from leaksweep.run import Run
-from leaksweep.stages import opened
+from leaksweep.stores import opened
 from leaksweep.summaries import counted
 from reports.finding import FindingState
 from reports.findings.ladder import counts
-from reports.matching.stage import last_summary
-from reports.references.store import References
 from reports.findings.store import FindingStore
-from scanner.extraction_store import ExtractionStore
+from reports.matching.stage import last_summary
 from scanner.job import LedgerRow, State
 
 
@@ -28,16 +26,16 @@ def read_status(run: Run) -> dict[str, Any]:
     found: dict[str, Any] = {"home": str(home.root), "recipe_id": run.settings.recipe.id}
     if not home.exists:
         return found
-    with opened(run) as (catalog, ledger):
+    with opened(run) as stores:
+        catalog, ledger = stores.catalog, stores.ledger
         found["catalog"] = catalog.counts()
         found["skips"] = {str(reason): count for reason, count in catalog.skip_counts().items()}
         found["jobs"] = {str(state): count for state, count in ledger.counts().items()}
         found["not_scanned"] = _not_scanned(ledger.rows(run.settings.recipe.id))
-    found["extractions"] = ExtractionStore(home.extractions).sizes()
-    found["references"] = {one.name: one.entries for one in References(home.references).sets()}
-    store = FindingStore(home.findings)
-    found["findings"] = _findings(store)
-    summary = last_summary(store)
+        found["extractions"] = stores.extractions.sizes()
+        found["references"] = {one.name: one.entries for one in stores.references.sets()}
+        found["findings"] = _findings(stores.findings)
+        summary = last_summary(stores.findings)
     found["last_match"] = summary.run if summary else None
     found["sweep_under_way"] = home.open_sweep() is not None
     found["bytes"] = home.sizes()

@@ -17,9 +17,7 @@ from leaksweep.downloads import store_of
 from leaksweep.operator_name import operator
 from leaksweep.run import Run
 from leaksweep.settings import SettingsError
-from leaksweep.stages import opened
-from reports.findings.store import FindingStore
-from scanner.extraction_store import ExtractionStore
+from leaksweep.stores import Stores, opened
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -80,7 +78,8 @@ def take_down(run: Run, name: str, reason: str) -> TakenDown:
         SettingsError: nothing has this name.
         CrawlError, ScanError, ReportError: a store cannot be used.
     """
-    with opened(run) as (catalog, _):
+    with opened(run) as stores:
+        catalog = stores.catalog
         subject = _subject(catalog, name)
         digests, shared = _digests(catalog.engine, subject)
         ids = tuple(checkpoint.id for checkpoint in subject.checkpoints)
@@ -89,7 +88,7 @@ def take_down(run: Run, name: str, reason: str) -> TakenDown:
             subject.act, [subject.act, *ids, *digests], reason=reason, by=operator()
         )
         removed = remove(store_of(run, catalog), digests)
-    extractions, findings = _what_was_found(run, ids)
+        extractions, findings = _what_was_found(stores, ids)
     return TakenDown(
         act=subject.act,
         reason=reason,
@@ -109,7 +108,8 @@ def undo(run: Run, name: str) -> tuple[str, int]:
         SettingsError: there is no such act; the message names the acts that hold it down.
         CrawlError, ScanError: a store cannot be used.
     """
-    with opened(run) as (catalog, _):
+    with opened(run) as stores:
+        catalog = stores.catalog
         takedowns = Takedowns(catalog.engine)
         acts = {one.act for one in takedowns.acts()}
         act = name if name in acts else _subject(catalog, name).act
@@ -128,8 +128,8 @@ def acts(run: Run) -> list[Takedown]:
     Raises:
         CrawlError, ScanError: a store cannot be used.
     """
-    with opened(run) as (catalog, _):
-        return Takedowns(catalog.engine).acts()
+    with opened(run) as stores:
+        return Takedowns(stores.catalog.engine).acts()
 
 
 def _subject(catalog: Catalog, name: str) -> Subject:
@@ -192,10 +192,10 @@ def _held_elsewhere(engine: Engine, digest: str, ids: Sequence[str]) -> bool:
         return db.scalar(in_base) is not None or bool(set(db.scalars(elsewhere)) - set(ids))
 
 
-def _what_was_found(run: Run, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    rows = ExtractionStore(run.home.extractions).rows(["id", "checkpoint_id"]).to_pylist()
+def _what_was_found(stores: Stores, ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    rows = stores.extractions.rows(["id", "checkpoint_id"]).to_pylist()
     extractions = sorted(row["id"] for row in rows if row["checkpoint_id"] in set(ids))
-    found = FindingStore(run.home.findings).findings()
+    found = stores.findings.findings()
     return tuple(extractions), tuple(
         sorted(one.id for one in found if one.match.extraction_id in extractions)
     )

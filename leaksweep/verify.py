@@ -12,16 +12,14 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from crawler.catalog import Catalog
 from crawler.checkpoint import Hub
 from extraction.extraction import Pixels, Round
 from leaksweep.downloads import store_of
 from leaksweep.lookup import Found
 from leaksweep.run import Run
-from leaksweep.stages import open_descriptor_of, opened
+from leaksweep.stages import open_descriptor_of
+from leaksweep.stores import Stores, opened
 from reports.matching.hashes import Hasher, canonical, open_hasher
-from reports.findings.store import FindingStore
-from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, Outcome
 from scanner.ledger import Ledger
 from scanner.machine import machine_of
@@ -104,7 +102,7 @@ def verify(run: Run, found: Found) -> Verified:
         )
     device = choose_device(run.settings.scanner.device)
     rounds = [Round(first=one["first"], avoided=tuple(one["avoided"])) for one in row["rounds"]]
-    with opened(run) as (catalog, ledger), _fetched(run, row, catalog, ledger) as ready:
+    with opened(run) as stores, _fetched(run, row, stores) as ready:
         pictures = make_again(
             ready.base,
             ready.weights,
@@ -115,8 +113,9 @@ def verify(run: Run, found: Found) -> Verified:
             device=device,
             word=word_of(ready.job.checkpoint),
         )
+        pdq, phash = _distances(stores, row["id"], pictures[0], open_hasher())
+        kept = row["id"] in stores.extractions.image_ids()
     described = describe(pictures)
-    pdq, phash = _distances(run, row["id"], pictures[0], open_hasher())
     here = machine_of(device)
     return Verified(
         extraction_id=row["id"],
@@ -127,14 +126,15 @@ def verify(run: Run, found: Found) -> Verified:
         control_similarity=float(described[1] @ np.asarray(row["control_descriptor"], np.float32)),
         pdq_distance=pdq,
         phash_distance=phash,
-        picture_kept=row["id"] in ExtractionStore(run.home.extractions).image_ids(),
+        picture_kept=kept,
     )
 
 
 @contextmanager
-def _fetched(run: Run, row: dict[str, Any], catalog: Catalog, ledger: Ledger) -> Iterator[Ready]:
+def _fetched(run: Run, row: dict[str, Any], stores: Stores) -> Iterator[Ready]:
     """The very files that were scanned; a scan that runs meanwhile does not remove them to make room."""
-    job, store = _job(row, ledger), store_of(run, catalog)
+    catalog = stores.catalog
+    job, store = _job(row, stores.ledger), store_of(run, catalog)
     base = catalog.bases.get(job.base_repo)
     with ExitStack() as stack:
         stack.enter_context(store.using(job.checkpoint.files, job.checkpoint.hub))
@@ -171,16 +171,15 @@ def _job(row: dict[str, Any], ledger: Ledger) -> Job:
     return job
 
 
-def _distances(run: Run, name: str, pixels: Pixels, hasher: Hasher) -> tuple[int | None, int | None]:
+def _distances(stores: Stores, name: str, pixels: Pixels, hasher: Hasher) -> tuple[int | None, int | None]:
     """(PDQ, pHash) distance to the stored hashes, or to those of the stored picture."""
     made = hasher(canonical(Image.fromarray(pixels)))
-    pictures = [png for _, png, _ in ExtractionStore(run.home.extractions).images([name])]
+    pictures = [png for _, png, _ in stores.extractions.images([name])]
     if pictures:
         with Image.open(io.BytesIO(pictures[0])) as image:
             kept = hasher(canonical(image))
         return _bits(kept.pdq, made.pdq), _bits(kept.phash, made.phash)
-    stored = FindingStore(run.home.findings).hashes().to_pylist()
-    for row in stored:
+    for row in stores.hashes.hashes().to_pylist():
         if row["extraction_id"] == name and row["hasher"] == hasher.name:
             return _bits(row["pdq"], made.pdq), _bits(row["phash"], made.phash)
     return None, None

@@ -13,7 +13,7 @@ from lancedb.table import Table
 
 from reports.finding import ReportError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its name, type or meaning."""
 
 _VERSION_KEY = "leaksweep.schema"

@@ -5,7 +5,6 @@ LanceDB is not safe to fork: processes that share a store are spawned.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -21,10 +20,11 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from extraction.extraction import Extraction, Pixels
-from scanner.image_table import IMAGE_SCHEMA, ImageTable
+from scanner.image_table import IMAGE_SCHEMA, ImageTable, rewrite
 from scanner.job import Job, Outcome, ScanError
+from scanner.picture_keys import PictureKeys, overwriting
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of a table below."""
 
 _ROUND = pa.struct([pa.field("first", pa.int64()), pa.field("avoided", pa.list_(pa.int64()))])
@@ -65,6 +65,8 @@ and `base_weights` are the names that the download store gives by content, `mach
 (`scanner.machine`); the other fields are those of `Extraction` and `Checkpoint`, sides in pixels."""
 
 _VERSION_KEY = b"leaksweep.version"
+_AT_ONCE = 500
+"""Ids in one query."""
 
 
 class StoreError(ScanError):
@@ -74,13 +76,19 @@ class StoreError(ScanError):
 class ExtractionStore:
     """Extractions and their pictures in one folder, written by one process at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: PictureKeys, *, keep_pixels: bool = True) -> None:
         """Open the store, making the folder and its tables where they are missing.
+
+        Args:
+            keys: of the pictures; who has the folder alone has no picture.
+            keep_pixels: False writes extractions without their pictures.
 
         Raises:
             StoreError: it was made by another version of leaksweep.
         """
         self.path = path
+        self.keys = keys
+        self._keep_pixels = keep_pixels
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
         self._db = lancedb.connect(path)
@@ -105,12 +113,17 @@ class ExtractionStore:
 
         The pictures come first, so that an extraction that can be read has its picture.
         """
-        rows = [
-            _row(job, outcome, extraction, now or datetime.now(UTC)) for extraction in outcome.extractions
-        ]
-        images = [_image_row(job.id, extraction) for extraction in outcome.extractions]
+        now = now or datetime.now(UTC)
+        rows = [_row(job, outcome, extraction, now) for extraction in outcome.extractions]
         with self.writing():
-            self._images.put(pa.Table.from_pylist(images, schema=IMAGE_SCHEMA), job.id)
+            # First, so that no picture ever lies beside a key that is not its own.
+            self.erase_images(self._images_of(job.id), "replaced")
+            if self._keep_pixels and outcome.extractions:
+                pngs = {
+                    extraction_id(job.id, one): (_png(one.pixels), _png(one.control_pixels))
+                    for one in outcome.extractions
+                }
+                self._images.put(pngs, self.keys.make(pngs, now))
             (
                 self._extractions.merge_insert("id")
                 .when_matched_update_all()
@@ -119,11 +132,17 @@ class ExtractionStore:
                 .execute(pa.Table.from_pylist(rows, schema=EXTRACTION_SCHEMA))
             )
 
-    def delete(self, job_id: str) -> None:
-        """Forget a job's extractions, and erase their pictures as `erase_images` does."""
+    def delete(self, ids: Collection[str]) -> int:
+        """Delete extractions and their pictures, from the disk too; return how many there were."""
         with self.writing():
-            self._extractions.delete(f"job_id = '{job_id}'")
-            self.erase_images([name for name in self.image_ids() if name.startswith(f"{job_id}-")])
+            gone = sorted(set(self.rows(["id"]).column("id").to_pylist()).intersection(ids))
+            self.erase_images(gone, "deleted")
+            for start in range(0, len(gone), _AT_ONCE):
+                listed = ", ".join(f"'{name}'" for name in gone[start : start + _AT_ONCE])
+                self._extractions.delete(f"id IN ({listed})")
+            if gone:
+                rewrite(self._extractions)
+        return len(gone)
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All extractions, or some columns of them, by id; the schema is `EXTRACTION_SCHEMA`."""
@@ -141,22 +160,47 @@ class ExtractionStore:
         return cast("dict[str, Any]", row)
 
     def images(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
-        """Yield (id, PNG, control's PNG) in the order of `ids`; erased ones are left out."""
-        return self._images.read(ids)
+        """Yield (id, PNG, control's PNG) in the order of `ids`; erased ones are left out.
+
+        Raises:
+            VaultError: their keys were sealed with another master key.
+        """
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            yield from self._images.read(part, self.keys.of(part))
 
     def image_ids(self) -> frozenset[str]:
         """Ids of the extractions whose pictures are kept."""
-        return self._images.ids()
+        return self._images.ids() & self.keys.held()
 
-    def erase_images(self, ids: Collection[str]) -> int:
-        """Erase pictures, on the disk too, with a look at the files; return how many were there.
+    def erase_images(self, ids: Collection[str], why: str) -> int:
+        """Erase pictures: their keys at once, their bytes by `erase_dropped`; return how many there were.
 
         Raises:
-            EraseError: they may still be on the disk.
+            EraseError: sealed pictures may still be on the disk.
+            StoreError: another process writes to the store.
+        """
+        if not ids:
+            return 0
+        with self.writing():
+            with self.keys.engine.begin() as db:
+                overwriting(db)
+                dropped = self.keys.drop(db, ids, why, datetime.now(UTC))
+            self.erase_dropped()
+        return dropped
+
+    def erase_dropped(self) -> int:
+        """Erase the bytes of pictures whose keys were dropped, with a look at the files; return how many.
+
+        To be called after every drop, and harmless at any time: it finishes what a kill left.
+
+        Raises:
+            EraseError: sealed pictures may still be on the disk.
             StoreError: another process writes to the store.
         """
         with self.writing():
-            return self._images.erase(ids)
+            self.keys.scrub()
+            return self._images.erase(self._images.ids() - self.keys.held())
 
     def sizes(self) -> dict[str, int]:
         """Rows of "extractions" and "images", and the "bytes" that the whole store takes on the disk."""
@@ -166,6 +210,10 @@ class ExtractionStore:
             "images": len(self.image_ids()),
             "bytes": sum(path.stat().st_size for path in files),
         }
+
+    def _images_of(self, job_id: str) -> list[str]:
+        held = self._images.ids() | self.keys.held()
+        return [name for name in held if name.startswith(f"{job_id}-")]
 
     def _open(self, name: str, schema: pa.Schema) -> lancedb.table.LanceTable:
         schema = schema.with_metadata({_VERSION_KEY: str(VERSION)})
@@ -190,7 +238,7 @@ def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> d
     made = outcome.measures or {}
     origins = {prompt.text: prompt.origin for prompt in job.prompts}
     return {
-        "id": _id(job.id, extraction),
+        "id": extraction_id(job.id, extraction),
         "job_id": job.id,
         "checkpoint_id": job.checkpoint.id,
         "checkpoint_key": job.checkpoint.key,
@@ -218,17 +266,8 @@ def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> d
     }
 
 
-def _image_row(job_id: str, extraction: Extraction) -> dict[str, Any]:
-    png = _png(extraction.pixels)
-    return {
-        "id": _id(job_id, extraction),
-        "png": png,
-        "control_png": _png(extraction.control_pixels),
-        "sha256": hashlib.sha256(png).hexdigest(),
-    }
-
-
-def _id(job_id: str, extraction: Extraction) -> str:
+def extraction_id(job_id: str, extraction: Extraction) -> str:
+    """The id that a job's extraction is stored under."""
     return f"{job_id}-{extraction.rank:03d}"
 
 

@@ -1,6 +1,7 @@
-"""The pictures of extractions, in a LanceDB table of their own: put, read and truly erased. No torch.
+"""The pictures of extractions, sealed, in a LanceDB table of their own: put, read, truly erased. No torch.
 
-The table may never be tagged: a tag keeps old versions, and with them the bytes of erased pictures.
+A picture without its key (`scanner.picture_keys`) is noise wherever its bytes still lie; they are erased all
+the same. The table may never be tagged: a tag keeps old versions.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,25 +17,25 @@ import lancedb.table
 import pyarrow as pa
 
 from scanner.job import ScanError
+from scanner.vault import Vault
 
-# A picture that Lance had compressed could not be looked for on the disk; PNG would not get smaller anyway.
+# What Lance had compressed could not be looked for on the disk; noise would not get smaller anyway.
 _PLAIN = {"lance-encoding:compression": "none"}
 
 IMAGE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("png", pa.large_binary(), nullable=False, metadata=_PLAIN),
-        pa.field("control_png", pa.large_binary(), nullable=False, metadata=_PLAIN),
-        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("picture", pa.large_binary(), nullable=False, metadata=_PLAIN),
+        pa.field("control", pa.large_binary(), nullable=False, metadata=_PLAIN),
     ]
 )
-"""sha256 is of `png`, in lower-case hex."""
+"""PNG files, each sealed with the picture's own key and begun with `_MARK`."""
 
 _CHUNK = 128
 """Ids in one query: a picture of 1024 px takes about 2 MB."""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEAD = 96
-"""Bytes by which a picture is looked up before its digest is taken."""
+_MARK = b"leaksweep sealed picture\0"
+_HEAD = len(_MARK) + 32
+"""Bytes by which a picture is looked up before its digest is taken: the mark, and what no two share."""
 
 
 class EraseError(ScanError):
@@ -48,22 +49,30 @@ class ImageTable:
         self._table = table
         self._folder = folder
 
-    def put(self, rows: pa.Table, job_id: str) -> None:
-        """Put a job's pictures in place of those that an earlier attempt left.
-
-        What it left is erased, so that every row that goes from this table goes by way of `erase`.
-        """
-        earlier = self._table.search().select(["id"]).where(f"starts_with(id, '{job_id}-')").to_arrow()
-        if earlier.num_rows:
-            self.erase(earlier.column("id").to_pylist())
-        self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+    def put(self, pngs: Mapping[str, tuple[bytes, bytes]], keys: Mapping[str, bytes]) -> None:
+        """Seal and write pictures, given with their controls by extraction id, in place of older ones."""
+        rows = [
+            {
+                "id": name,
+                "picture": _sealed(png, keys[name], name),
+                "control": _sealed(control, keys[name], name),
+            }
+            for name, (png, control) in pngs.items()
+        ]
+        table = pa.Table.from_pylist(rows, schema=IMAGE_SCHEMA)
+        self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(table)
 
     def ids(self) -> frozenset[str]:
-        """Ids of all extractions whose pictures are kept."""
+        """Ids of all rows, with or without a key."""
         return frozenset(self._table.search().select(["id"]).to_arrow().column("id").to_pylist())
 
-    def read(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
-        """Yield (id, PNG, control's PNG) in the order of `ids`, but nothing for those that are not kept."""
+    def read(self, ids: Sequence[str], keys: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, bytes]]:
+        """Yield (id, PNG, control's PNG) in the order of `ids`, but nothing for those without row or key."""
+        for name, picture, control in self._rows([name for name in ids if name in keys]):
+            yield name, _opened(picture, keys[name], name), _opened(control, keys[name], name)
+
+    def _rows(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
+        """As they lie in the table: sealed."""
         for start in range(0, len(ids), _CHUNK):
             part = ids[start : start + _CHUNK]
             found = {
@@ -71,7 +80,7 @@ class ImageTable:
             }
             for name in part:
                 if name in found:
-                    yield name, found[name]["png"], found[name]["control_png"]
+                    yield name, found[name]["picture"], found[name]["control"]
 
     def erase(self, ids: Collection[str]) -> int:
         """Erase pictures from the table and from the disk, with all older versions; return how many.
@@ -82,7 +91,7 @@ class ImageTable:
             EraseError: looking at the files afterwards found one of the pictures, or could not have.
         """
         gone = sorted(self.ids().intersection(ids))
-        pictures = _Pictures(self.read(gone))
+        pictures = _Sealed(self._rows(gone))
         if pictures.seen_in(self._folder) != pictures.digests:
             raise EraseError(
                 f"{self._folder}: pictures cannot be recognised on the disk, so erasing them could not be "
@@ -94,14 +103,8 @@ class ImageTable:
         # Compaction leaves a file alone while under a tenth of its rows are deleted: move the others out.
         for start in range(0, len(neighbours), _CHUNK):
             self._table.update(where=_among(neighbours[start : start + _CHUNK]), values_sql={"id": "id"})
-        with warnings.catch_warnings():
-            # Older versions fail for whoever still reads them, which is what erasing means.
-            warnings.filterwarnings("ignore", r"optimize\(cleanup_older_than=0\)", UserWarning)
-            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        drop_past(self._table)
         left = pictures.seen_in(self._folder)
-        if left:
-            # One base, prompt and seed give the same control to many checkpoints: theirs may stay.
-            left -= _Pictures(self.read(sorted(self.ids()))).digests
         if left:
             raise EraseError(
                 f"{self._folder}: {len(left)} erased pictures are still on the disk; close whatever else has "
@@ -117,16 +120,30 @@ class ImageTable:
         return [name for name, row_id in pairs if name not in gone and row_id >> 32 in files]
 
 
-class _Pictures:
+def drop_past(table: lancedb.table.LanceTable) -> None:
+    """Take from the disk what is in older versions of a table only."""
+    with warnings.catch_warnings():
+        # Older versions fail for whoever still reads them, which is what erasing means.
+        warnings.filterwarnings("ignore", r"optimize\(cleanup_older_than=0\)", UserWarning)
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+
+
+def rewrite(table: lancedb.table.LanceTable) -> None:
+    """Write a table anew, so that no file holds deleted rows beside others, and drop its past."""
+    table.update(where="true", values_sql={"id": "id"})
+    drop_past(table)
+
+
+class _Sealed:
     """Pictures that can be recognised in raw files, without being kept in memory."""
 
     def __init__(self, rows: Iterator[tuple[str, bytes, bytes]]) -> None:
         self.digests: set[bytes] = set()
         self._lengths: dict[bytes, set[int]] = {}
-        for _, *pngs in rows:
-            for png in pngs:
-                self.digests.add(hashlib.sha256(png).digest())
-                self._lengths.setdefault(png[:_HEAD], set()).add(len(png))
+        for _, *both in rows:
+            for sealed in both:
+                self.digests.add(hashlib.sha256(sealed).digest())
+                self._lengths.setdefault(sealed[:_HEAD], set()).add(len(sealed))
 
     def seen_in(self, folder: Path) -> set[bytes]:
         """Digests of those pictures that lie anywhere in the folder's files."""
@@ -140,14 +157,21 @@ class _Pictures:
         return seen
 
     def _seen(self, content: mmap.mmap) -> Iterator[bytes]:
-        at = content.find(_SIGNATURE)
+        at = content.find(_MARK)
         while at >= 0:
-            # Short pictures have a head of their own length.
             for length in self._lengths.get(content[at : at + _HEAD], ()):
                 digest = hashlib.sha256(content[at : at + length]).digest()
                 if digest in self.digests:
                     yield digest
-            at = content.find(_SIGNATURE, at + 1)
+            at = content.find(_MARK, at + 1)
+
+
+def _sealed(png: bytes, key: bytes, name: str) -> bytes:
+    return _MARK + Vault(key).seal(png, name)
+
+
+def _opened(sealed: bytes, key: bytes, name: str) -> bytes:
+    return Vault(key, origin="its own key").open(sealed.removeprefix(_MARK), name)
 
 
 def _among(ids: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
 from threading import Event, Thread
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE = 0.5
 """Seconds between two looks at whether a job has ended and made room."""
+
+Record = Callable[[Job, Outcome, datetime], None]
+"""Called with a job that is done before its extractions, dated so, are stored."""
 
 Progress = Callable[[int, int, Outcome | None], None]
 """(jobs that have come to an end, jobs in all, the outcome just written or None at the beginning)."""
@@ -122,6 +126,7 @@ def scan(
     make_worker: MakeWorker | None = None,
     taken_down: TakenDown = lambda checkpoint: None,
     retry_skipped: bool = False,
+    record: Record | None = None,
 ) -> ScanSummary:
     """Scan every checkpoint of the catalog that has no outcome yet.
 
@@ -133,6 +138,7 @@ def scan(
         make_worker: what scans; the default is a `Worker` for the recipe's descriptor.
         taken_down: as for `write_plan`; asked again for each job before its download.
         retry_skipped: try again whatever was skipped.
+        record: keeps what is wanted of pictures that may not be stored, such as their hashes.
 
     Raises:
         StoreError: another scan writes to the same store.
@@ -155,7 +161,7 @@ def scan(
             retry_skipped=retry_skipped,
         )
         planned = ledger.counts(recipe.id)[State.QUEUED]
-        tally = _Tally(ledger, extraction_store, planned, progress)
+        tally = _Tally(ledger, extraction_store, planned, progress, record)
         if planned:
             make_worker = make_worker or _default_worker(recipe, settings)
             run = _Run(ledger, Fetcher(store, bases, taken_down), settings, recipe, owner, tally, stop)
@@ -183,6 +189,7 @@ class _Tally:
     extraction_store: ExtractionStore
     planned: int
     progress: Progress | None
+    record: Record | None
     ended: Counter[State] = field(default_factory=Counter)
     extractions: int = 0
 
@@ -192,7 +199,10 @@ class _Tally:
     def write(self, job: Job, outcome: Outcome) -> None:
         # In this order: a kill in between leaves a leased job, whose extractions the next attempt replaces.
         if outcome.state is State.DONE:
-            self.extraction_store.write(job, outcome)
+            now = datetime.now(UTC)
+            if self.record is not None:
+                self.record(job, outcome, now)
+            self.extraction_store.write(job, outcome, now=now)
         state = self.ledger.record(outcome)
         logger.info("job %s: %s is %s %s", job.id, job.checkpoint.id, state, outcome.reason)
         if state is not State.QUEUED:

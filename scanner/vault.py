@@ -59,8 +59,8 @@ class Vault:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode())
         except (InvalidTag, ValueError) as error:
             raise VaultError(
-                f"{about}: cannot be opened with {self.origin} (fingerprint {self.fingerprint}): it was sealed "
-                f"with another key, or is damaged; set {VARIABLE} or key_file to the key of this home"
+                f"{about}: cannot be opened with {self.origin} (fingerprint {self.fingerprint}): another key "
+                f"sealed it, or it is damaged; set {VARIABLE} or key_file to the key of this home"
             ) from error
 
     def signer(self) -> Ed25519PrivateKey:
@@ -93,8 +93,8 @@ def open_vault(file: Path, environ: Mapping[str, str], *, make: bool = False) ->
         return Vault(_parsed(file.read_text(encoding="ascii"), str(file)), origin=str(file))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VaultError(
-            f"{file}: the master key is not there, and what it sealed cannot be read without it; put it back, "
-            f"or give it in {VARIABLE}"
+            f"{file}: the master key is not there, and nothing that it sealed can be read; put it back, or "
+            f"give it in {VARIABLE}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise VaultError(f"{file}: the master key cannot be read ({error}); mend the file") from error

@@ -69,10 +69,10 @@ def checkpoints(
 ) -> int:
     """Write the catalog's checkpoints, or those that the options select, as a table."""
     from leaksweep.checkpoint_table import write_checkpoints
-    from leaksweep.stages import opened
+    from leaksweep.stores import opened
 
-    with opened(run) as (catalog, _):
-        rows = write_checkpoints(catalog.engine, selection(filters), out)
+    with opened(run) as stores:
+        rows = write_checkpoints(stores.catalog.engine, selection(filters), out)
     run.finish({"file": out, "rows": rows}, f"{out}: {rows} checkpoints")
     return 0
 

@@ -17,10 +17,10 @@ from leaksweep.home import Home
 from leaksweep.hub import LocalHub
 from leaksweep.run import Run
 from leaksweep.settings import load
+from leaksweep.stores import opened
 from leaksweep.summaries import INCOMPLETE, Summary
 from leaksweep.zoo.catalogue import DECOYS, picture, planted
 from leaksweep.zoo.stock import stock
-from reports.references.store import References
 
 PARTS = ("hub", "pictures", "home", "baseline", "report", "config.toml")
 """All that the demo writes into its folder, and clears away when it starts again."""
@@ -75,10 +75,10 @@ def _sweep(
 def _add_references(run: Run, pictures: Path) -> None:
     settings = run.settings
     describe = open_descriptor(settings.recipe.descriptor, threads=settings.scanner.threads_per_worker)
-    references = References(run.home.references)
-    for name in ("planted", "decoys"):
-        added = references.add_folder(name, pictures / name, [describe])
-        run.say(f"refs: {name}: {added.entries} references")
+    with opened(run) as stores:
+        for name in ("planted", "decoys"):
+            added = stores.references.add_folder(name, pictures / name, [describe])
+            run.say(f"refs: {name}: {added.entries} references")
 
 
 def _write_pictures(folder: Path) -> None:

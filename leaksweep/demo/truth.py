@@ -10,12 +10,11 @@ from typing import Any
 import pandas as pd
 
 from leaksweep.run import Run
-from leaksweep.stages import opened
+from leaksweep.stores import opened
 from leaksweep.zoo.catalogue import ZOO, FineTune
 from leaksweep.zoo.stock import where
 from reports.finding import Finding
 from reports.findings.ladder import counts, judge
-from reports.findings.store import FindingStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +96,15 @@ def _is_planted(tune: FineTune, reference: str) -> bool:
 def _findings(run: Run) -> list[Finding]:
     """Findings that count and are grave enough."""
     least = run.settings.reports.fail_severity
-    return [
-        one for one in FindingStore(run.home.findings).findings() if one.severity >= least and counts(one)
-    ]
+    with opened(run) as stores:
+        return [one for one in stores.findings.findings() if one.severity >= least and counts(one)]
 
 
 def _decoyed(run: Run) -> list[str]:
     """The checkpoint of every match with a decoy that would have been a finding."""
     reports = run.settings.reports
-    matches = FindingStore(run.home.findings).matches(decoys=True)
+    with opened(run) as stores:
+        matches = stores.findings.matches(decoys=True)
     verdicts = [(one, judge(one, reports)) for one in matches]
     return [
         one.checkpoint_id
@@ -116,5 +115,5 @@ def _decoyed(run: Run) -> list[str]:
 
 def _seconds(run: Run) -> dict[str, float]:
     """Seconds of scanning by checkpoint."""
-    with opened(run) as (_, ledger):
-        return {row.checkpoint_id: row.seconds for row in ledger.rows(run.settings.recipe.id)}
+    with opened(run) as stores:
+        return {row.checkpoint_id: row.seconds for row in stores.ledger.rows(run.settings.recipe.id)}

@@ -1,19 +1,21 @@
-"""What matching knows, in LanceDB: extractions' hashes, matches, findings, and the runs that made them."""
+"""What matching found: matches, findings and their occurrences in LanceDB, the runs in the SQL store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, select
 
+from crawler.catalog.engine import make_tables, upsert
 from reports.finding import ExtractionEvidence, Finding, FindingState, Match, Severity
+from reports.findings.occurrences import Occurrence
 from reports.findings.states import Judged
-from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
 from reports.tables import connect, hold, lock_of, open_table, replace, schema
 
 _MATCH = (
@@ -36,6 +38,10 @@ _MATCH = (
     pa.field("others_similarity", pa.float64()),
     pa.field("others_pdq_distance", pa.float64()),
     pa.field("others_phash_distance", pa.float64()),
+    pa.field("phash256_distance", pa.int64()),
+    pa.field("control_phash256_distance", pa.int64()),
+    pa.field("others_phash256_distance", pa.float64()),
+    pa.field("normalised_similarity", pa.float64()),
 )
 _VERDICT = (
     pa.field("severity", pa.string()),
@@ -45,26 +51,6 @@ _VERDICT = (
 )
 
 
-def _hash_fields(prefix: str) -> tuple[pa.Field, ...]:
-    return (
-        pa.field(f"{prefix}phash", pa.binary(PHASH_BYTES)),
-        pa.field(f"{prefix}phash_mirror", pa.binary(PHASH_BYTES)),
-        pa.field(f"{prefix}pdq", pa.binary(PDQ_BYTES)),
-        pa.field(f"{prefix}pdq_mirror", pa.binary(PDQ_BYTES)),
-        pa.field(f"{prefix}pdq_quality", pa.int16()),
-        pa.field(f"{prefix}pdq_state", pa.string()),
-    )
-
-
-_HASHES = schema(
-    pa.field("extraction_id", pa.string()),
-    pa.field("created_at", pa.timestamp("us", tz="UTC")),
-    pa.field("hasher", pa.string()),
-    *_hash_fields(""),
-    *_hash_fields("control_"),
-    key="extraction_id",
-)
-"""`created_at` is the extraction's: a scan that is done again makes it anew, and its hashes too."""
 _MATCHES = schema(
     pa.field("id", pa.string()),
     *_MATCH,
@@ -84,6 +70,11 @@ _FINDINGS = schema(
     pa.field("last_seen", pa.string()),
     pa.field("first_run", pa.int64()),
     pa.field("last_run", pa.int64()),
+    pa.field("changed", pa.string()),
+    pa.field("settled_by", pa.string()),
+    pa.field("settled_why", pa.string()),
+    pa.field("settled_at", pa.string()),
+    pa.field("settled_until", pa.string()),
     key="id",
 )
 _EVIDENCE = schema(
@@ -95,13 +86,27 @@ _EVIDENCE = schema(
     pa.field("recipes_agreeing", pa.list_(pa.string())),
     key="extraction_id",
 )
-_RUNS = schema(
-    pa.field("number", pa.int64()),
-    pa.field("name", pa.string()),
-    pa.field("finished_at", pa.timestamp("us", tz="UTC")),
-    pa.field("settings", pa.string()),
-    pa.field("summary", pa.string()),
-    key="number",
+_OCCURRENCES = schema(
+    pa.field("id", pa.string()),
+    pa.field("finding_id", pa.string()),
+    pa.field("checkpoint_id", pa.string()),
+    pa.field("extraction_id", pa.string()),
+    pa.field("similarity", pa.float64()),
+    pa.field("pdq_distance", pa.int64()),
+    pa.field("phash_distance", pa.int64()),
+    pa.field("phash256_distance", pa.int64()),
+    key="id",
+)
+
+metadata = MetaData()
+runs = Table(
+    "match_run",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("finished_at", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("summary", Text, nullable=False),
 )
 
 
@@ -113,42 +118,34 @@ class Run:
     """From 1."""
     name: str
     """The sweep it belonged to; empty when it was run by itself."""
-    finished_at: datetime
+    finished_at: str
+    """ISO 8601, UTC."""
     settings: str
     """`ReportsSettings` as JSON."""
     summary: str
     """`MatchSummary` as JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HashedExtraction:
-    """The hashes of an extraction and of its control."""
-
-    extraction_id: str
-    created_at: datetime
-    hasher: str
-    picture: PictureHashes
-    control: PictureHashes
-
-
 class FindingStore:
     """The match stage's tables in one folder, written by one process at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the store, making it where it is missing.
+    def __init__(self, path: Path, engine: Engine) -> None:
+        """Open the store, making it where it is missing; the runs lie in the SQL store.
 
         Raises:
             ReportError: it was made by another version of leaksweep.
         """
         self.path = path
+        self.engine = engine
+        with engine.begin() as db:
+            make_tables(db, metadata.sorted_tables)
         self._store = connect(path)
         self._lock = lock_of(path, "findings")
         for name, columns in (
-            ("hashes", _HASHES),
             ("matches", _MATCHES),
             ("findings", _FINDINGS),
             ("evidence", _EVIDENCE),
-            ("runs", _RUNS),
+            ("occurrences", _OCCURRENCES),
         ):
             open_table(self._store, name, columns)
 
@@ -159,24 +156,6 @@ class FindingStore:
             ReportError: another process writes to it.
         """
         return hold(self._lock, self.path)
-
-    def hashes(self) -> pa.Table:
-        """All hashes, by extraction id, in columns. Confidential."""
-        return self._rows("hashes").sort_by("extraction_id")
-
-    def put_hashes(self, hashed: Iterable[HashedExtraction]) -> None:
-        """Write hashes, in place of older ones of the same extractions."""
-        rows = [
-            {
-                "extraction_id": one.extraction_id,
-                "created_at": one.created_at,
-                "hasher": one.hasher,
-                **asdict(one.picture),
-                **{f"control_{name}": value for name, value in asdict(one.control).items()},
-            }
-            for one in hashed
-        ]
-        self._merge("hashes", "extraction_id", pa.Table.from_pylist(rows, schema=_HASHES))
 
     def matches(self, *, decoys: bool = False) -> list[Match]:
         """All matches of the last run with references, or those with decoys."""
@@ -225,27 +204,31 @@ class FindingStore:
             pa.Table.from_pylist([asdict(one) for one in evidence], schema=_EVIDENCE),
         )
 
+    def occurrences(self, finding_id: str | None = None) -> list[Occurrence]:
+        """Where findings were seen, by finding and occurrence; of one finding only, if asked."""
+        rows = self._rows("occurrences").sort_by([("finding_id", "ascending"), ("id", "ascending")])
+        if finding_id is not None:
+            rows = rows.filter(pc.equal(rows["finding_id"], finding_id))
+        return [Occurrence(**row) for row in rows.to_pylist()]
+
+    def replace_occurrences(self, occurrences: Iterable[Occurrence]) -> None:
+        """Put a run's occurrences in place of the run's before, in one commit."""
+        rows = [asdict(one) for one in occurrences]
+        replace(self._store, "occurrences", pa.Table.from_pylist(rows, schema=_OCCURRENCES))
+
     def last_run(self) -> Run | None:
         """The last matching that came to its end."""
-        rows = self._rows("runs").sort_by("number").to_pylist()
-        return Run(**rows[-1]) if rows else None
+        with self.engine.connect() as db:
+            row = db.execute(select(runs).order_by(runs.c.number.desc()).limit(1)).mappings().first()
+        return Run(**row) if row else None
 
-    def put_run(self, run: Run) -> None:
-        """Write a run, in place of an earlier one of the same number."""
-        self._merge("runs", "number", pa.Table.from_pylist([asdict(run)], schema=_RUNS))
+    def put_run(self, db: Connection, run: Run) -> None:
+        """Write a run in the caller's transaction, in place of an earlier one of the same number."""
+        upsert(db, runs, [asdict(run)])
 
     def _rows(self, table: str, where: str | None = None) -> pa.Table:
         query = self._store.open_table(table).search()
         return (query.where(where) if where else query).to_arrow()
-
-    def _merge(self, table: str, key: str, rows: pa.Table) -> None:
-        (
-            self._store.open_table(table)
-            .merge_insert(key)
-            .when_matched_update_all()
-            .when_not_matched_insert_all()
-            .execute(rows)
-        )
 
 
 def _match(row: dict[str, Any]) -> Match:

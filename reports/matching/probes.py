@@ -13,10 +13,18 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from reports.finding import ReportError
-from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, UNREADABLE, Codes, Hasher, PictureHashes, canonical
-from reports.references.index import unit_rows
+from reports.matching.hash_store import HashedExtraction, HashStore
+from reports.matching.hashes import (
+    PDQ_BYTES,
+    PHASH_BYTES,
+    UNREADABLE,
+    Codes,
+    Hasher,
+    PictureHashes,
+    canonical,
+)
 from reports.matching.measures import Described, Hashes, Probes
-from reports.findings.store import FindingStore, HashedExtraction
+from reports.references.index import unit_rows
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
@@ -27,7 +35,7 @@ _BATCH = 64
 
 def hash_pictures(
     extractions: ExtractionStore,
-    store: FindingStore,
+    store: HashStore,
     hasher: Hasher,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -37,10 +45,7 @@ def hash_pictures(
     on the side of the references.
     """
     made = _created(extractions)
-    known = {
-        row["extraction_id"]: (row["created_at"], row["hasher"])
-        for row in store.hashes().select(["extraction_id", "created_at", "hasher"]).to_pylist()
-    }
+    known = store.known()
     held = extractions.image_ids()
     todo = [
         name for name, created in made.items() if name in held and known.get(name) != (created, hasher.name)
@@ -53,7 +58,7 @@ def hash_pictures(
     return len(todo)
 
 
-def load_probes(extractions: ExtractionStore, store: FindingStore, *, min_pdq_quality: int) -> Probes:
+def load_probes(extractions: ExtractionStore, store: HashStore, *, min_pdq_quality: int) -> Probes:
     """Return all extractions in columns. One without hashes is compared by its descriptor only."""
     columns = ("id", "checkpoint_id", "created_at", "descriptor_name", "descriptor", "control_descriptor")
     rows = extractions.rows(list(columns))
@@ -71,13 +76,10 @@ def load_probes(extractions: ExtractionStore, store: FindingStore, *, min_pdq_qu
     )
 
 
-def hashed_ids(extractions: ExtractionStore, store: FindingStore) -> frozenset[str]:
+def hashed_ids(extractions: ExtractionStore, store: HashStore) -> frozenset[str]:
     """Ids of the extractions whose hashes are stored and belong to what the scan last made."""
     made = _created(extractions)
-    rows = store.hashes().select(["extraction_id", "created_at"]).to_pylist()
-    return frozenset(
-        row["extraction_id"] for row in rows if made.get(row["extraction_id"]) == row["created_at"]
-    )
+    return frozenset(name for name, (created, _) in store.known().items() if made.get(name) == created)
 
 
 def _created(extractions: ExtractionStore) -> dict[str, datetime]:

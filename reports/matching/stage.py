@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.finding import ReportError, Severity
-from reports.findings.states import Judged, against, calm, findings
-from reports.matching.hashes import Hasher, PdqState, open_hasher
-from reports.references.index import ReferenceIndex
+from reports.custody.holds import Holds
+from reports.custody.retention import to_drop
+from reports.finding import Finding, ReportError, Severity
 from reports.findings.ladder import judge
+from reports.findings.states import Judged, against, calm, findings
+from reports.findings.store import FindingStore, Run
+from reports.matching.hash_store import HashStore
+from reports.matching.hashes import Hasher, PdqState, open_hasher
 from reports.matching.measures import Limits, Probes, comparable, highest_similarities, matches
 from reports.matching.neighbours import neighbours
 from reports.matching.probes import hash_pictures, hashed_ids, load_probes
-from reports.references.store import References
-from reports.custody.retention import to_erase
-from reports.settings import Ladder, ReportsSettings
-from reports.findings.store import FindingStore, Run
-from reports.summary import MatchSummary, SetSummary, count_findings
 from reports.matching.wrong_checkpoints import Scans, held_against, load_scans
+from reports.references.index import ReferenceIndex
+from reports.references.store import References
+from reports.settings import Ladder, ReportsSettings
+from reports.summary import MatchSummary, SetSummary, count_findings
+from scanner.picture_keys import overwriting
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
@@ -32,10 +36,19 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many of it are done, and of how many."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The stores that matching reads and writes."""
+
+    extractions: ExtractionStore
+    hashes: HashStore
+    references: References
+    findings: FindingStore
+    holds: Holds
+
+
 def match_stage(
-    extractions: ExtractionStore,
-    references: References,
-    store: FindingStore,
+    desk: Desk,
     settings: ReportsSettings,
     *,
     digests: Mapping[str, str | None],
@@ -47,8 +60,9 @@ def match_stage(
     """Match every extraction with every reference set, settle the findings, and erase pictures.
 
     Killed anywhere and run again it comes to the same end: hashes are written before a picture may go,
-    matches and findings each in one commit, and the run's own row last. Without that row, or with one
-    that names the same `sweep`, the run is the same one still, and what it found first stays new.
+    matches and findings each in one commit, then, in one transaction of the SQL store, the run's row, what
+    it says of each picture, and the end of the keys of those that matched nothing. Without that row, or with
+    one that names the same `sweep`, the run is the same one still, and what it found first stays new.
 
     Args:
         digests: SHA-256 of the weights by checkpoint id, where known.
@@ -56,53 +70,46 @@ def match_stage(
 
     Raises:
         ReportError: a set that the settings name does not exist, or another process writes to the store.
-        EraseError: pictures may still be on the disk.
+        VaultError: hashes or lists were sealed with another master key.
+        EraseError: sealed pictures may still be on the disk.
     """
     report = progress or (lambda what, done, total: None)
-    _check_names(references, settings)
-    with store.writing():
+    _check_names(desk.references, settings)
+    with desk.findings.writing():
         hashed = hash_pictures(
-            extractions,
-            store,
+            desk.extractions,
+            desk.hashes,
             hasher or open_hasher(),
             lambda done, total: report("hashing", done, total),
         )
-        probes = load_probes(extractions, store, min_pdq_quality=settings.min_pdq_quality)
-        scans = load_scans(extractions, digests)
-        judged, sets = _match_all(probes, scans, references, settings, report)
+        probes = load_probes(desk.extractions, desk.hashes, min_pdq_quality=settings.min_pdq_quality)
+        scans = load_scans(desk.extractions, digests)
+        judged, sets = _match_all(probes, scans, desk.references, settings, report)
         calmed, floods = calm(
             [one for one in judged if one.match.set_name not in settings.decoys], settings.flood_cap
         )
-        number = _number(store.last_run(), sweep)
-        settled = against(findings(calmed, digests), store.findings(), number, now())
+        number = _number(desk.findings.last_run(), sweep)
+        settled = against(findings(calmed, digests), desk.findings.findings(), number, now())
         wrong = [one for one in judged if one.match.set_name in settings.decoys]
-        store.replace_matches([*calmed, *wrong], frozenset(settings.decoys))
-        store.replace_findings(settled)
-        evidence = neighbours(extractions, settings)
-        store.replace_evidence(evidence)
-        erased = _retain(extractions, store, settings, {one.match.extraction_id for one in calmed})
+        desk.findings.replace_matches([*calmed, *wrong], frozenset(settings.decoys))
+        desk.findings.replace_findings(settled)
+        evidence = neighbours(desk.extractions, settings)
+        desk.findings.replace_evidence(evidence)
         summary = MatchSummary(
             run=number,
             extractions=len(probes.ids),
             hashed=hashed,
             unhashed=int((~(probes.picture.phash.usable | probes.picture.pdq.usable)).sum()),
-            pdq=_pdq_states(extractions, store, settings.min_pdq_quality),
+            pdq=_pdq_states(desk, settings.min_pdq_quality),
             sets=tuple(sets),
             floods=floods,
             shared=sum(one.shared for one in evidence),
-            erased=erased,
-            kept=len(extractions.image_ids()),
+            erased=0,
+            kept=0,
             **count_findings(settled),
         )
-        run = Run(
-            number=number,
-            name=sweep,
-            finished_at=now(),
-            settings=settings.model_dump_json(),
-            summary=json.dumps(summary.as_dict()),
-        )
-        store.put_run(run)
-    return summary
+        matched = {one.match.extraction_id for one in calmed}
+        return _end(desk, settings, summary, settled, matched, sweep, now())
 
 
 def last_summary(store: FindingStore) -> MatchSummary | None:
@@ -176,26 +183,55 @@ def _number(last: Run | None, sweep: str) -> int:
     return last.number if sweep and last.name == sweep else last.number + 1
 
 
-def _retain(
-    extractions: ExtractionStore, store: FindingStore, settings: ReportsSettings, matched: set[str]
-) -> int:
-    if settings.pixels == "all":
-        return 0
-    hashed = hashed_ids(extractions, store)
-    gone = to_erase(extractions.image_ids(), hashed=hashed, matched=matched, keep=settings.pixels)
-    # With nothing to erase too: a run that was killed between deleting and erasing left bytes behind.
-    return extractions.erase_images(gone)
+def _end(
+    desk: Desk,
+    settings: ReportsSettings,
+    summary: MatchSummary,
+    settled: Sequence[Finding],
+    matched: set[str],
+    sweep: str,
+    now: datetime,
+) -> MatchSummary:
+    """Record the run, what it says of pictures and the end of keys in one transaction; then erase bytes."""
+    rows = desk.extractions.rows(["id", "checkpoint_id"])
+    of_checkpoint = list(zip(rows["id"].to_pylist(), rows["checkpoint_id"].to_pylist(), strict=True))
+    held = desk.extractions.image_ids()
+    dropped = to_drop(
+        held,
+        hashed=hashed_ids(desk.extractions, desk.hashes),
+        matched=matched,
+        exempt=desk.holds.extractions(settled, of_checkpoint),
+        keep=settings.pixels,
+    )
+    keys = desk.extractions.keys
+    whole = replace(summary, erased=len(dropped), kept=len(held) - len(dropped))
+    with desk.findings.engine.begin() as db:
+        overwriting(db)
+        keys.settle(db, whole.run, held & matched, held - matched)
+        keys.drop(db, dropped, "unmatched", now)
+        desk.findings.put_run(
+            db,
+            Run(
+                number=whole.run,
+                name=sweep,
+                finished_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+                settings=settings.model_dump_json(),
+                summary=json.dumps(whole.as_dict()),
+            ),
+        )
+    # With nothing dropped too: a run that was killed before this left bytes behind.
+    desk.extractions.erase_dropped()
+    return whole
 
 
-def _pdq_states(extractions: ExtractionStore, store: FindingStore, min_quality: int) -> dict[str, int]:
-    ids = hashed_ids(extractions, store)
-    rows = store.hashes().select(["extraction_id", "pdq_state", "pdq_quality"]).to_pylist()
+def _pdq_states(desk: Desk, min_quality: int) -> dict[str, int]:
+    ids = hashed_ids(desk.extractions, desk.hashes)
     return dict(
         Counter(
             "low quality"
             if row["pdq_state"] == PdqState.HASHED and row["pdq_quality"] < min_quality
             else row["pdq_state"]
-            for row in rows
+            for row in desk.hashes.states().to_pylist()
             if row["extraction_id"] in ids
         )
     )

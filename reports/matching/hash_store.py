@@ -1,0 +1,173 @@
+"""Hashes of extractions and their controls, sealed, in LanceDB: what is left when the pictures are gone.
+
+A hash that lies near a listed one is as confidential as the list, so these are sealed like the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from reports.finding import ReportError
+from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
+from reports.tables import connect, open_table, rewrite, schema
+from scanner.vault import Vault
+
+CODES = {
+    "phash": PHASH_BYTES,
+    "phash_mirror": PHASH_BYTES,
+    "phash256": 4 * PHASH_BYTES,
+    "phash256_mirror": 4 * PHASH_BYTES,
+    "pdq": PDQ_BYTES,
+    "pdq_mirror": PDQ_BYTES,
+}
+"""Bytes of each hash of a picture; the fields of `PictureHashes`."""
+
+_SIDES = ("", "control_")
+_WAIT = 60.0
+"""Seconds that a scan and a matching wait for each other: writing a batch takes a part of one."""
+
+_TABLE = schema(
+    pa.field("extraction_id", pa.string()),
+    pa.field("created_at", pa.timestamp("us", tz="UTC")),
+    pa.field("hasher", pa.string()),
+    *(
+        pa.field(f"{side}{name}", kind)
+        for side in _SIDES
+        for name, kind in (("pdq_quality", pa.int16()), ("pdq_state", pa.string()))
+    ),
+    pa.field("sealed", pa.binary()),
+    key="extraction_id",
+)
+"""`created_at` is the extraction's: a scan that is done again makes it anew, and its hashes too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedExtraction:
+    """The hashes of an extraction and of its control."""
+
+    extraction_id: str
+    created_at: datetime
+    hasher: str
+    picture: PictureHashes
+    control: PictureHashes
+
+
+class HashStore:
+    """The hashes in one folder."""
+
+    def __init__(self, path: Path, vault: Vault) -> None:
+        """Open the store, making it where it is missing.
+
+        Raises:
+            ReportError: it was made by another version of leaksweep.
+        """
+        self.path = path
+        self._vault = vault
+        self._store = connect(path)
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=_WAIT)
+        open_table(self._store, "hashes", _TABLE)
+
+    def known(self) -> dict[str, tuple[datetime, str]]:
+        """When each extraction that has hashes was made, and what hashed it, by its id; opens nothing."""
+        rows = self._store.open_table("hashes").search().select(["extraction_id", "created_at", "hasher"])
+        return {
+            row["extraction_id"]: (row["created_at"], row["hasher"]) for row in rows.to_arrow().to_pylist()
+        }
+
+    def states(self) -> pa.Table:
+        """Columns extraction_id, created_at, pdq_state and pdq_quality, which are not confidential."""
+        columns = ["extraction_id", "created_at", "pdq_state", "pdq_quality"]
+        return self._store.open_table("hashes").search().select(columns).to_arrow().sort_by("extraction_id")
+
+    def hashes(self) -> pa.Table:
+        """All hashes, by extraction id, in columns. Confidential.
+
+        Raises:
+            VaultError: another master key sealed them.
+        """
+        rows = self._store.open_table("hashes").search().to_arrow().sort_by("extraction_id")
+        opened = [
+            self._opened(name, sealed)
+            for name, sealed in zip(
+                rows["extraction_id"].to_pylist(), rows["sealed"].to_pylist(), strict=True
+            )
+        ]
+        table = rows.drop_columns(["sealed"])
+        for at, name in enumerate(f"{side}{name}" for side in _SIDES for name in CODES):
+            size = CODES[name.removeprefix("control_")]
+            table = table.append_column(name, pa.array([one[at] for one in opened], pa.binary(size)))
+        return table
+
+    def put_hashes(self, hashed: Iterable[HashedExtraction]) -> None:
+        """Write hashes, in place of older ones of the same extractions.
+
+        Raises:
+            ReportError: another process has been writing for a minute.
+        """
+        rows = [self._row(one) for one in hashed]
+        if rows:
+            with self._writing():
+                self._upsert(pa.Table.from_pylist(rows, schema=_TABLE))
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Forget extractions, from the disk too."""
+        listed = ", ".join(f"'{name}'" for name in sorted(ids))
+        if listed:
+            with self._writing():
+                rewrite(self._store, "hashes", _TABLE, f"extraction_id NOT IN ({listed})")
+
+    def _upsert(self, rows: pa.Table) -> None:
+        merge = self._store.open_table("hashes").merge_insert("extraction_id")
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    def _row(self, one: HashedExtraction) -> dict[str, Any]:
+        sides = dict(zip(_SIDES, (one.picture, one.control), strict=True))
+        packed = b"".join(_packed(getattr(side, name)) for side in sides.values() for name in CODES)
+        return {
+            "extraction_id": one.extraction_id,
+            "created_at": one.created_at,
+            "hasher": one.hasher,
+            **{
+                f"{prefix}{name}": getattr(side, name)
+                for prefix, side in sides.items()
+                for name in ("pdq_quality", "pdq_state")
+            },
+            "sealed": self._vault.seal(packed, _about(one.extraction_id)),
+        }
+
+    def _opened(self, name: str, sealed: bytes) -> list[bytes | None]:
+        packed = self._vault.open(sealed, _about(name))
+        found: list[bytes | None] = []
+        at = 0
+        while at < len(packed):
+            size = packed[at]
+            found.append(packed[at + 1 : at + 1 + size] if size else None)
+            at += 1 + size
+        return found
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        except Timeout as error:
+            raise ReportError(
+                f"{self.path}: another process writes to this store; wait until it is done"
+            ) from error
+
+
+def _about(extraction_id: str) -> str:
+    return f"hashes of extraction {extraction_id}"
+
+
+def _packed(code: bytes | None) -> bytes:
+    """A length and the bytes; no hash is of length 0."""
+    return bytes([len(code or b"")]) + (code or b"")
