@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from reports.finding import Finding, FindingState, Match, Severity
 from reports.settings import Ladder, ReportsSettings
 
+_MEASURES = {
+    "pdq": "pdq_distance",
+    "phash": "phash_distance",
+    "phash256": "phash256_distance",
+    "similarity": "similarity",
+    "normalised": "normalised_similarity",
+}
+"""Fields of `Rung` that are limits, and the fields of `Match` that they limit."""
+_ASIDE = (FindingState.GONE, FindingState.SUPPRESSED, FindingState.WITHDRAWN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
@@ -34,6 +44,11 @@ class Rung:
             parts.append(f"{self.descriptor}>={self.similarity:g}")
         return " & ".join(parts)
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The fields of `Match` that it looks at."""
+        return tuple(field for limit, field in _MEASURES.items() if getattr(self, limit, None) is not None)
+
     def holds(self, match: Match) -> bool:
         return (
             (self.pdq is None or _at_most(match.pdq_distance, self.pdq))
@@ -50,6 +65,11 @@ class Verdict:
     rule: str
     explained_by_base: bool
     explained_by_others: bool = False
+    measures: tuple[str, ...] = ()
+    """Fields of `Match` that the rule rests on."""
+    aside_by: str = ""
+    """What sets the match aside, such as "set NAME"; empty: nothing. Its finding is suppressed."""
+    aside_why: str = ""
 
     @property
     def explained(self) -> bool:
@@ -93,17 +113,18 @@ def judge(match: Match, settings: ReportsSettings) -> Verdict | None:
                 rule=rung.name,
                 explained_by_base=_explained(match, rung, settings, _base(match)),
                 explained_by_others=_explained(match, rung, settings, _others(match)),
+                measures=rung.measures,
             )
     return None
 
 
 def counts(finding: Finding) -> bool:
-    """Whether a finding counts: seen by the last run, and explained neither by the base nor by others.
+    """Whether a finding counts: seen by the last run, not set aside, explained by neither base nor others.
 
     Whatever counts findings, fails a run or computes a rate goes by this.
     """
     explained = finding.explained_by_base or finding.explained_by_others
-    return finding.state is not FindingState.GONE and not explained
+    return finding.state not in _ASIDE and not explained
 
 
 def same_picture(descriptor: str, settings: ReportsSettings) -> float:
