@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reports.finding import Finding, FindingState, Match, Severity
+from reports.findings.changes import Standing, differences
 from reports.findings.ladder import Verdict
+from reports.findings.restating import NONE, NONE_WITHDRAWN, Suppressed, Withdrawn, restate
+
+FLOOD = "flood cap"
+"""`settled_by` of the findings with a reference in quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +24,11 @@ class Judged:
     verdict: Verdict
 
     @property
-    def rank(self) -> tuple[bool, int, int, float, int]:
-        """Higher is the better evidence: not explained first, then graver, then nearer."""
+    def rank(self) -> tuple[bool, bool, int, int, float, int]:
+        """Higher is the better evidence: not set aside first, not explained, then graver, then nearer."""
         match, verdict = self.match, self.verdict
         return (
+            not verdict.aside_by,
             not verdict.explained,
             verdict.severity,
             -(256 if match.pdq_distance is None else match.pdq_distance),
@@ -41,16 +47,17 @@ class Flood:
 
 
 def calm(judged: Sequence[Judged], cap: int) -> tuple[list[Judged], tuple[Flood, ...]]:
-    """Make leads of the matches with references that match more than `cap` checkpoints."""
+    """Put the references that match more than `cap` checkpoints into quarantine.
+
+    Their matches become leads that are set aside, so that nobody is paged by a border or a logo; they stay in
+    the lists, and the references are named in the summary for somebody to look at.
+    """
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     for one in judged:
         seen[one.match.set_name, one.match.ref_id].add(one.match.checkpoint_id)
     floods = {key: len(checkpoints) for key, checkpoints in seen.items() if len(checkpoints) > cap}
     calmed = [
-        Judged(
-            one.match,
-            replace(one.verdict, severity=Severity.LOW, rule=f"flood of more than {cap}: {one.verdict.rule}"),
-        )
+        _quarantined(one, cap, floods[one.match.set_name, one.match.ref_id])
         if (one.match.set_name, one.match.ref_id) in floods
         else one
         for one in judged
@@ -66,7 +73,7 @@ def findings(judged: Iterable[Judged], digests: Mapping[str, str | None]) -> lis
     """
     groups: dict[str, list[tuple[Judged, Finding]]] = defaultdict(list)
     for one in judged:
-        finding = _finding(one, digests.get(one.match.checkpoint_id))
+        finding = finding_of(one, digests.get(one.match.checkpoint_id))
         groups[finding.id].append((one, finding))
     merged = []
     for _, group in sorted(groups.items()):
@@ -78,42 +85,91 @@ def findings(judged: Iterable[Judged], digests: Mapping[str, str | None]) -> lis
     return merged
 
 
-def against(found: Iterable[Finding], before: Iterable[Finding], run: int, now: datetime) -> list[Finding]:
-    """Return today's findings and those that are gone, by id, with their state.
+def against(
+    found: Iterable[Finding],
+    before: Iterable[Finding],
+    run: int,
+    now: datetime,
+    *,
+    suppressions: Suppressed = NONE,
+    withdrawals: Withdrawn = NONE_WITHDRAWN,
+) -> list[Finding]:
+    """Return today's findings and those of earlier runs, by id, with their state; see docs/findings.md.
 
-    Doing the same run again, after a kill or on purpose, changes nothing: what it found first stays new.
+    Doing the same run again, after a kill or on purpose, changes nothing: what it found first stays new, and
+    what it found changed stays so.
 
     Args:
         before: what the store holds, which may come from this very run.
         run: number of this run; earlier ones have lower numbers.
+        suppressions, withdrawals: what people have said; see `reports.findings.restating.restate`.
     """
     earlier = {one.id: one for one in before}
     stamp = now.isoformat(timespec="seconds")
-    settled: dict[str, Finding] = {}
-    for one in found:
-        old = earlier.get(one.id)
-        settled[one.id] = replace(
-            one,
-            state=FindingState.KNOWN if old and old.first_run < run else FindingState.NEW,
-            first_run=old.first_run if old else run,
-            first_seen=old.first_seen if old else stamp,
-            last_run=run,
-            last_seen=stamp,
-        )
+    settled = {one.id: _seen(one, earlier.get(one.id), run, stamp) for one in found}
     for name, old in earlier.items():
         # What only a cut-off attempt at this run found never was.
         if name not in settled and old.first_run < run:
-            settled[name] = replace(old, state=FindingState.GONE, last_run=min(old.last_run, run - 1))
-    return [settled[name] for name in sorted(settled)]
+            gone = replace(old, state=FindingState.GONE, last_run=min(old.last_run, run - 1), changed="")
+            settled[name] = replace(gone, settled_by="", settled_why="", settled_at="", settled_until="")
+    ordered = [settled[name] for name in sorted(settled)]
+    return restate(ordered, suppressions, withdrawals, now, run=run)
 
 
-def _finding(one: Judged, sha256: str | None) -> Finding:
+def finding_of(one: Judged, sha256: str | None) -> Finding:
+    """Return the finding that a match by itself would make, as yet without a run.
+
+    Args:
+        sha256: of the checkpoint's weights, where known.
+    """
+    verdict = one.verdict
     return Finding(
         match=one.match,
-        severity=one.verdict.severity,
-        state=FindingState.NEW,
-        rule=one.verdict.rule,
+        severity=verdict.severity,
+        state=FindingState.SUPPRESSED if verdict.aside_by else FindingState.NEW,
+        rule=verdict.rule,
         checkpoint_sha256=sha256,
-        explained_by_base=one.verdict.explained_by_base,
-        explained_by_others=one.verdict.explained_by_others,
+        explained_by_base=verdict.explained_by_base,
+        explained_by_others=verdict.explained_by_others,
+        settled_by=verdict.aside_by,
+        settled_why=verdict.aside_why,
     )
+
+
+def _seen(one: Finding, old: Finding | None, run: int, stamp: str) -> Finding:
+    """Return today's finding with its dates, and its state against the run before."""
+    again = old is not None and old.last_run == run
+    dated = replace(
+        one,
+        first_run=old.first_run if old else run,
+        first_seen=old.first_seen if old else stamp,
+        last_run=run,
+        last_seen=old.last_seen if old and again else stamp,
+    )
+    if one.state is FindingState.SUPPRESSED:
+        same = old is not None and old.settled_by == one.settled_by
+        return replace(dated, settled_at=old.settled_at if old and same else stamp)
+    if old is None or old.first_run >= run:
+        return replace(dated, state=FindingState.NEW)
+    changed = _changed(old, dated, run)
+    return replace(dated, state=FindingState.CHANGED if changed else FindingState.KNOWN, changed=changed)
+
+
+def _changed(old: Finding, one: Finding, run: int) -> str:
+    then = Standing.of(old)
+    if old.state is FindingState.GONE and old.last_run == run - 1:
+        # An attempt at this run missed it; the run before did not.
+        then = replace(then, state=FindingState.KNOWN)
+    said = differences(then, Standing.of(one))
+    # The same run again finds what its first attempt wrote: the run before is known from its words only.
+    return said or (old.changed if old.last_run == run else "")
+
+
+def _quarantined(one: Judged, cap: int, checkpoints: int) -> Judged:
+    verdict = replace(
+        one.verdict, severity=Severity.LOW, rule=f"flood of more than {cap}: {one.verdict.rule}"
+    )
+    if verdict.aside_by:
+        return Judged(one.match, verdict)
+    why = f"the reference matches {checkpoints} checkpoints, more than reports.flood_cap = {cap}"
+    return Judged(one.match, replace(verdict, aside_by=FLOOD, aside_why=why))

@@ -1,0 +1,98 @@
+"""Occurrences: the single matches under a finding, and how they gather by reference and by checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reports.finding import Finding
+from reports.findings.states import Judged, finding_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence:
+    """One extraction that matches a finding's reference. None: not comparable by that measure."""
+
+    id: str
+    """16 hex digits, stable from run to run: finding and extraction."""
+    finding_id: str
+    checkpoint_id: str
+    """The place it came from: weights that were published more than once have one finding and many places."""
+    extraction_id: str
+    similarity: float | None
+    """Cosine, -1 to 1; higher is nearer."""
+    pdq_distance: int | None
+    """Bits of 256; lower is nearer."""
+    phash_distance: int | None
+    """Bits of 64."""
+    phash256_distance: int | None
+    """Bits of 256."""
+
+
+def occurrences(judged: Iterable[Judged], digests: Mapping[str, str | None]) -> list[Occurrence]:
+    """Return the occurrences of all findings, by finding and id, each once.
+
+    Args:
+        judged: what `reports.findings.states.findings` makes findings of.
+        digests: SHA-256 of the weights by checkpoint id, as there.
+    """
+    best: dict[str, tuple[Judged, Occurrence]] = {}
+    for one in judged:
+        occurrence = _occurrence(one, finding_of(one, digests.get(one.match.checkpoint_id)))
+        held = best.get(occurrence.id)
+        if held is None or one.rank > held[0].rank:
+            best[occurrence.id] = (one, occurrence)
+    return sorted((pair[1] for pair in best.values()), key=lambda each: (each.finding_id, each.id))
+
+
+def places(found: Iterable[Occurrence]) -> dict[str, tuple[str, ...]]:
+    """Return the checkpoints at which each finding was seen, by its id."""
+    by_finding: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        by_finding[one.finding_id].add(one.checkpoint_id)
+    return {name: tuple(sorted(by_finding[name])) for name in sorted(by_finding)}
+
+
+def by_reference(
+    found: Iterable[Occurrence], findings: Iterable[Finding]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the checkpoints that match each reference, by set and reference; most checkpoints first."""
+    about = {one.id: (one.match.set_name, one.match.ref_id) for one in findings}
+    gathered: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for one in found:
+        if one.finding_id in about:
+            gathered[about[one.finding_id]].add(one.checkpoint_id)
+    return {
+        key: tuple(sorted(gathered[key])) for key in sorted(gathered, key=lambda k: (-len(gathered[k]), k))
+    }
+
+
+def by_checkpoint(
+    found: Iterable[Occurrence], findings: Iterable[Finding]
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return the references that each checkpoint matches, by its id; most references first."""
+    about = {one.id: (one.match.set_name, one.match.ref_id) for one in findings}
+    gathered: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for one in found:
+        if one.finding_id in about:
+            gathered[one.checkpoint_id].add(about[one.finding_id])
+    return {
+        key: tuple(sorted(gathered[key])) for key in sorted(gathered, key=lambda k: (-len(gathered[k]), k))
+    }
+
+
+def _occurrence(one: Judged, finding: Finding) -> Occurrence:
+    match = one.match
+    content = f"{finding.id}\x1f{match.extraction_id}"
+    return Occurrence(
+        id=hashlib.sha256(content.encode()).hexdigest()[:16],
+        finding_id=finding.id,
+        checkpoint_id=match.checkpoint_id,
+        extraction_id=match.extraction_id,
+        similarity=match.similarity,
+        pdq_distance=match.pdq_distance,
+        phash_distance=match.phash_distance,
+        phash256_distance=match.phash256_distance,
+    )
