@@ -10,17 +10,24 @@ from crawler.checkpoint import Hub
 from crawler.settings import CrawlerSettings
 from leaksweep import __version__
 from leaksweep.stores import Stores
+from leaksweep.summaries import counted
 from reports.export.links import PUBLIC
+from reports.finding import Finding
+from reports.findings.baseline import Baseline, against_baseline
+from reports.findings.restating import restate
 from reports.matching.stage import last_summary
 from reports.report import Report, build_report
 
 
-def read_report(stores: Stores, *, fail_on: str | None, now: datetime) -> Report:
+def read_report(
+    stores: Stores, *, fail_on: str | None, now: datetime, baseline: Baseline | None = None
+) -> Report:
     """Everything that the stores know, as one report.
 
     Args:
         fail_on: a severity's label; None is the settings'.
-        now: what the report is dated with, UTC.
+        now: what the report is dated with, UTC; suppressions that have ended by then do not hold.
+        baseline: what the findings' states are told against; None: the run before.
 
     Raises:
         ScanError, ReportError: a store cannot be used.
@@ -29,13 +36,14 @@ def read_report(stores: Stores, *, fail_on: str | None, now: datetime) -> Report
     recipe = settings.recipe
     extractions = stores.extractions.rows()
     findings = stores.findings
+    found = standing_findings(stores, now)
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
     return build_report(
         checkpoints=stores.catalog.checkpoints(),
         skips=stores.catalog.skips(),
         ledger=stores.ledger.rows(recipe.id),
         extractions=extractions,
-        findings=findings.findings(),
+        findings=against_baseline(found, baseline) if baseline else found,
         matching=last_summary(findings),
         settings=settings.reports.model_copy(update={"fail_on": fail_on or settings.reports.fail_on}),
         recipe=recipe,
@@ -44,7 +52,35 @@ def read_report(stores: Stores, *, fail_on: str | None, now: datetime) -> Report
         version=__version__,
         hubs=_public_hubs(settings.crawler),
         evidence=findings.evidence(),
+        baseline=baseline.name if baseline else "",
     )
+
+
+def standing_findings(stores: Stores, now: datetime) -> list[Finding]:
+    """All findings as they stand now: with what was suppressed or withdrawn since they were matched.
+
+    Raises:
+        ReportError: a store cannot be used.
+    """
+    last = stores.findings.last_run()
+    return restate(
+        stores.findings.findings(),
+        stores.suppressions.active(now),
+        stores.references.withdrawn(),
+        now,
+        run=last.number if last else None,
+    )
+
+
+def since_baseline(report: Report, baseline: Baseline) -> tuple[str, ...]:
+    """What is to be said of a baseline, for a person."""
+    found = report.findings.drop_duplicates("id")
+    states = {str(state): int(count) for state, count in found["state"].value_counts().items()}
+    away = len(set(baseline.standings) - set(found["id"]))
+    lines = [f"against {baseline.name}: {counted(states)}; {report.failing} new or changed fail"]
+    if away:
+        lines.append(f"{away} findings of the baseline are not known here: deleted since, or of another home")
+    return tuple(lines)
 
 
 def thumbnails(stores: Stores, report: Report) -> dict[str, bytes]:

@@ -156,22 +156,34 @@ def match(run: Run) -> Summary:
     return Summary(stage="match", exit_code=CLEAN, content=found.as_dict(), lines=tuple(lines))
 
 
-def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thumbs: bool = False) -> Summary:
+def report(
+    run: Run,
+    *,
+    fail_on: str | None = None,
+    out: Path | None = None,
+    thumbs: bool = False,
+    baseline: Path | None = None,
+) -> Summary:
     """Write the report's files.
 
     Args:
         fail_on: a severity's label; None is the settings'.
         out: folder; None is the home's own.
         thumbs: show the pictures of findings, as far as they are kept.
+        baseline: findings of an earlier report; with them, only what is new or changed makes the exit code 1.
 
     Raises:
-        CrawlError, ScanError, ReportError: a store cannot be used, or a file cannot be written.
+        CrawlError, ScanError, ReportError: a store cannot be used, the baseline is malformed, or a file
+            cannot be written.
     """
-    from leaksweep.reporting import read_report, thumbnails
+    from leaksweep.reporting import read_report, since_baseline, thumbnails
     from reports.export.write import write_report
+    from reports.findings.baseline import read_baseline
 
+    # Before it may be overwritten: the baseline is often the last report's own file.
+    told = read_baseline(baseline) if baseline else None
     with opened(run) as stores:
-        made = read_report(stores, fail_on=fail_on, now=datetime.now(UTC))
+        made = read_report(stores, fail_on=fail_on, now=datetime.now(UTC), baseline=told)
         pictures = thumbnails(stores, made) if thumbs else None
     folder = out or run.home.report
     files = write_report(made, folder, thumbnails=pictures)
@@ -187,9 +199,12 @@ def report(run: Run, *, fail_on: str | None = None, out: Path | None = None, thu
             "complete": covered.complete,
             "recipe_id": made.recipe.id,
             "files": [str(file) for file in files],
+            "failing": made.failing,
+            "baseline": told.name if told else None,
         },
         lines=(
             f"findings: {counted(by_severity)} (fails on {made.fail_on.label})",
+            *(since_baseline(made, told) if told else ()),
             f"{covered.scanned} checkpoints scanned",
             f"written to {folder}",
         ),

@@ -14,9 +14,10 @@ import pyarrow as pa
 from crawler.checkpoint import Checkpoint, Skip
 from extraction.recipe import Recipe
 from reports.coverage import Coverage, coverage
-from reports.export.frames import checkpoints_frame, extractions_frame, findings_frame
+from reports.export.finding_frames import findings_frame
+from reports.export.frames import checkpoints_frame, extractions_frame
 from reports.export.links import PUBLIC
-from reports.finding import ExtractionEvidence, Finding, Severity
+from reports.finding import ExtractionEvidence, Finding, FindingState, Severity
 from reports.rates.leakage import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary
@@ -51,6 +52,8 @@ class Report:
     generated_at: datetime
     """UTC."""
     version: str
+    baseline: str = ""
+    """Name of the file that states are told against; empty: the run before."""
 
     @property
     def fail_on(self) -> Severity:
@@ -81,11 +84,19 @@ class Report:
         return {severity: int(counts.get(severity.label, 0)) for severity in reversed(Severity)}
 
     @property
+    def failing(self) -> int:
+        """Findings that make the exit code 1: with a baseline only those that are new or changed since."""
+        found = counted(self.findings).drop_duplicates("id")
+        if self.baseline:
+            found = found[found["state"].isin([FindingState.NEW, FindingState.CHANGED])]
+        return int(sum(Severity[name.upper()] >= self.fail_on for name in found["severity"]))
+
+    @property
     def exit_code(self) -> ExitCode:
         covered = self.coverage
         if not covered.complete:
             return ExitCode.INCOMPLETE
-        if any(count for severity, count in self.by_severity.items() if severity >= self.fail_on):
+        if self.failing:
             return ExitCode.FINDINGS
         return ExitCode.CLEAN if covered.scanned else ExitCode.NOTHING_SCANNED
 
@@ -105,6 +116,7 @@ def build_report(
     version: str,
     hubs: Mapping[str, str] = PUBLIC,
     evidence: Mapping[str, ExtractionEvidence] = MappingProxyType({}),
+    baseline: str = "",
 ) -> Report:
     """Put the stores' records together; the same records give the same report, byte for byte.
 
@@ -114,6 +126,7 @@ def build_report(
         generated_at: UTC.
         hubs: pages for people by hub; empty when the run did not speak to the public hubs.
         evidence: by extraction id, as the match stage wrote it.
+        baseline: name of the file that the findings' states are told against; empty: the run before.
 
     Raises:
         ReportError: the extractions table lacks a column.
@@ -133,4 +146,5 @@ def build_report(
         descriptor=descriptor,
         generated_at=generated_at,
         version=version,
+        baseline=baseline,
     )

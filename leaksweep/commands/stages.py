@@ -28,7 +28,15 @@ Out = Annotated[
 Thumbs = Annotated[
     bool, typer.Option("--thumbs", help="Show pictures of findings on the page, as far as they were kept.")
 ]
-
+BaselineFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="Tell states against an earlier report's findings.jsonl or .parquet, not the run before; "
+        "only what is new or changed since makes the exit code 1.",
+    ),
+]
 RetrySkipped = Annotated[
     bool,
     typer.Option("--retry-skipped", help="Try again what was skipped, such as after an update of leaksweep."),
@@ -90,11 +98,14 @@ def match(run: Run) -> int:
 
 
 @command
-def report(run: Run, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = False) -> int:
+def report(
+    run: Run, fail_on: FailOn = None, out: Out = None, thumbs: Thumbs = False, baseline: BaselineFile = None
+) -> int:
     """Write the report: CSV, parquet, SARIF and one page. The exit code tells what it says."""
     from leaksweep import stages
 
-    return finish(run, [stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs)])
+    told = stages.report(run, fail_on=fail_on, out=out, thumbs=thumbs, baseline=baseline)
+    return finish(run, [told])
 
 
 def register(app: typer.Typer) -> None:
@@ -123,5 +134,9 @@ def register(app: typer.Typer) -> None:
     )(scan)
     app.command(epilog=examples("leaksweep match", "leaksweep match --set reports.pixels=all"))(match)
     app.command(
-        epilog=examples("leaksweep report", "leaksweep report --out weekly/ --thumbs --fail-on medium")
+        epilog=examples(
+            "leaksweep report",
+            "leaksweep report --out weekly/ --thumbs --fail-on medium",
+            "leaksweep report --baseline accepted/findings.jsonl",
+        )
     )(report)

@@ -54,21 +54,6 @@ def against_baseline(findings: Iterable[Finding], baseline: Baseline) -> list[Fi
     return [_stated(one, baseline.standings.get(one.id)) for one in findings]
 
 
-def unknown(findings: Iterable[Finding], baseline: Baseline) -> tuple[str, ...]:
-    """Return ids that the baseline counts among its findings and this home does not know.
-
-    They were deleted since, or the baseline is another home's.
-    """
-    here = {one.id for one in findings}
-    return tuple(
-        sorted(
-            name
-            for name, then in baseline.standings.items()
-            if then.state is not FindingState.GONE and name not in here
-        )
-    )
-
-
 def _stated(one: Finding, then: Standing | None) -> Finding:
     if one.state in _ASIDE:
         return one

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from crawler.catalog.engine import make_tables
-from  import storable
+from crawler.catalog.rows import storable
 from reports.finding import ReportError
 
 metadata = MetaData()
