@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from crawler.catalog.engine import open_engine
 from crawler.checkpoint import (
     BaseClaim,
     Checkpoint,
@@ -23,7 +25,10 @@ from crawler.checkpoint import (
 from crawler.store.refusal import DownloadError
 from extraction.extraction import Extraction
 from extraction.recipe import Recipe
+from scanner.extraction_store import ExtractionStore
 from scanner.job import DeviceError, Job, Outcome, State
+from scanner.picture_keys import PictureKeys
+from scanner.vault import Vault
 
 RECIPE = Recipe(descriptor="thumbnail")
 BASE = "base/sd"
@@ -128,3 +133,12 @@ class FakeFiles:
         for file in files:
             self.fetch(file, hub)
         return Path("folder")
+
+
+VAULT = Vault(bytes(32), origin="the tests' key")
+
+
+def extraction_store(folder: Path, **options: Any) -> ExtractionStore:
+    """A store with its keys in a database beside it."""
+    engine = open_engine(f"sqlite:///{folder.parent / 'keys.db'}")
+    return ExtractionStore(folder, PictureKeys(engine, VAULT), **options)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes_home import opened_home
 from fakes_pictures import scene
 from fakes_scanner import RECIPE, job
 
@@ -16,8 +17,6 @@ from extraction.extraction import Extraction
 from leaksweep.account import ORIGINS
 from leaksweep.cli import main
 from leaksweep.home import Home
-from reports.references.store import References
-from scanner.extraction_store import ExtractionStore
 from scanner.job import Outcome, State
 
 describe = Thumbnail()
@@ -42,7 +41,8 @@ def scan(home: Home, name: str, seed: int, *, control: int, cluster: tuple[int, 
         control_pixels=pictures[1],
     )
     done = Outcome(job_id=subject.id, state=State.DONE, extractions=(found,), descriptor=describe.name)
-    ExtractionStore(home.extractions).write(subject, done)
+    with opened_home(home.root) as stores:
+        stores.extractions.write(subject, done)
     return f"{subject.id}-000"
 
 
@@ -52,7 +52,8 @@ def home(tmp_path: Path) -> Home:
     made.prepare()
     (tmp_path / "artist").mkdir()
     scene(1, (96, 96)).save(tmp_path / "artist" / "1.png")
-    References(made.references).add_folder("artist", tmp_path / "artist", [describe])
+    with opened_home(made.root) as stores:
+        stores.references.add_folder("artist", tmp_path / "artist", [describe])
     return made
 
 

@@ -1,29 +1,39 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
-from fakes_scanner import extraction, job, outcome
+from fakes_scanner import extraction_store, job, outcome
 from PIL import Image
+from sqlalchemy import select
 
 from extraction.recipe import Recipe
 from scanner.extraction_store import EXTRACTION_SCHEMA, ExtractionStore, StoreError
+from scanner.picture_keys import PictureKeys, pictures
+from scanner.vault import Vault, VaultError
 
 
 def on_disk(folder: Path, content: bytes) -> bool:
     return any(content in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+def sealed(store: ExtractionStore) -> dict[str, tuple[bytes, bytes]]:
+    """Picture and control as they lie in the table."""
+    rows = lancedb.connect(store.path).open_table("images").to_arrow().to_pylist()
+    return {row["id"]: (row["picture"], row["control"]) for row in rows}
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> ExtractionStore:
-    return ExtractionStore(tmp_path / "extractions")
+    return extraction_store(tmp_path / "extractions")
 
 
 def test_what_is_written_is_read_back(store: ExtractionStore):
@@ -31,7 +41,7 @@ def test_what_is_written_is_read_back(store: ExtractionStore):
     written = outcome(subject, 2)
     store.write(subject, written)
 
-    rows = ExtractionStore(store.path).rows()
+    rows = extraction_store(store.path).rows()
     assert rows.schema.remove_metadata().names == EXTRACTION_SCHEMA.names
     first = rows.to_pylist()[0]
     assert first["id"] == f"{subject.id}-000"
@@ -62,7 +72,7 @@ def test_an_empty_store_has_typed_columns(store: ExtractionStore):
     assert rows.num_rows == 0
     assert rows.schema.field("cluster").type == pa.list_(pa.int64())
     assert list(store.images(["nothing-000"])) == []
-    assert store.erase_images(["nothing-000"]) == 0
+    assert store.erase_images(["nothing-000"], "test") == 0
 
 
 @pytest.mark.parametrize("count", [3, 1, 0])
@@ -70,7 +80,7 @@ def test_a_second_attempt_replaces_the_first_whole(store: ExtractionStore, count
     subject, other = job("cats"), job("dogs")
     store.write(other, outcome(other, 2, seed=9))
     store.write(subject, outcome(subject, 3, seed=1))
-    old = [png for _, png, _ in store.images([f"{subject.id}-{rank:03d}" for rank in range(3)])]
+    old = [sealed(store)[f"{subject.id}-{rank:03d}"][0] for rank in range(3)]
     store.write(subject, outcome(subject, count, seed=2))
 
     ids = {f"{other.id}-000", f"{other.id}-001", *(f"{subject.id}-{rank:03d}" for rank in range(count))}
@@ -83,60 +93,113 @@ def test_erased_pictures_are_not_on_the_disk_and_the_others_are(store: Extractio
     for repo in ("cats", "dogs", "birds"):
         subject = job(repo)
         store.write(subject, outcome(subject, 4, seed=len(repo)))
-    everything = {name: (png, control) for name, png, control in store.images(sorted(store.image_ids()))}
-    assert all(on_disk(store.path, png) for png, _ in everything.values())
+    plain = {name: (png, control) for name, png, control in store.images(sorted(store.image_ids()))}
+    everything = sealed(store)
+    assert all(on_disk(store.path, picture) for picture, _ in everything.values())
     gone = sorted(everything)[::2]
 
-    assert store.erase_images(gone) == 6
-    assert store.erase_images(gone) == 0
+    assert store.erase_images(gone, "test") == 6
+    assert store.erase_images(gone, "test") == 0
 
-    for name, (png, control) in everything.items():
-        assert on_disk(store.path, png) is on_disk(store.path, control) is (name not in gone)
+    for name, (picture, control) in everything.items():
+        assert on_disk(store.path, picture) is on_disk(store.path, control) is (name not in gone)
     assert {name: pair for name, *pair in store.images(sorted(everything))} == {
-        name: list(pair) for name, pair in everything.items() if name not in gone
+        name: list(pair) for name, pair in plain.items() if name not in gone
     }
     assert store.rows().num_rows == 12
+
+
+def test_no_picture_lies_on_the_disk_as_it_is(store: ExtractionStore):
+    subject = job("cats")
+    done = outcome(subject, 3)
+    store.write(subject, done)
+    for name, png, control in store.images(sorted(store.image_ids())):
+        for plain in (png, png[:64], control[:64], b"\x89PNG"):
+            assert not on_disk(store.path.parent, plain), name
+    for one in done.extractions:
+        assert not on_disk(store.path.parent, one.pixels.tobytes()[:64])
+
+
+def test_a_dropped_key_is_in_no_file_of_the_database(store: ExtractionStore):
+    subject = job("cats")
+    store.write(subject, outcome(subject, 3))
+    name = f"{subject.id}-001"
+    with store.keys.engine.connect() as db:
+        sealed_key = db.scalar(select(pictures.c.sealed_key).where(pictures.c.extraction_id == name))
+    folder = store.path.parent
+    assert on_disk(folder, sealed_key)
+    store.erase_images([name], "test")
+    assert not on_disk(folder, sealed_key)
+    assert not on_disk(folder, store.keys.of([f"{subject.id}-000"])[f"{subject.id}-000"])
+    fates = {one.extraction_id: one.dropped_why for one in store.keys.fates()}
+    assert fates == {f"{subject.id}-000": None, name: "test", f"{subject.id}-002": None}
+
+
+def test_a_copy_of_the_folder_made_before_shows_nothing_once_the_key_is_dropped(store, tmp_path):
+    subject = job("cats")
+    store.write(subject, outcome(subject, 1))
+    shutil.copytree(store.path, tmp_path / "backup")
+    store.erase_images([f"{subject.id}-000"], "test")
+    backup = ExtractionStore(tmp_path / "backup", store.keys)
+    assert sealed(backup)
+    assert list(backup.images([f"{subject.id}-000"])) == []
+
+
+def test_a_kill_between_the_key_and_the_bytes_is_made_good(store: ExtractionStore):
+    subject = job("cats")
+    store.write(subject, outcome(subject, 2))
+    name = f"{subject.id}-001"
+    picture = sealed(store)[name][0]
+    with store.keys.engine.begin() as db:
+        store.keys.drop(db, [name], "test", datetime.now(UTC))
+    assert store.image_ids() == {f"{subject.id}-000"}
+    assert on_disk(store.path, picture)
+    assert store.erase_dropped() == 1
+    assert not on_disk(store.path, picture)
+
+
+def test_who_stores_no_pixels_has_the_extractions_and_no_picture(tmp_path: Path):
+    store = extraction_store(tmp_path / "extractions", keep_pixels=False)
+    subject = job("cats")
+    store.write(subject, outcome(subject, 2))
+    assert store.rows().num_rows == 2
+    assert store.image_ids() == set()
+    assert sealed(store) == {}
+    assert list(store.keys.fates()) == []
+
+
+def test_another_master_key_is_refused_and_nothing_is_lost(store: ExtractionStore):
+    subject = job("cats")
+    store.write(subject, outcome(subject, 1))
+    other = ExtractionStore(store.path, PictureKeys(store.keys.engine, Vault(bytes(31) + b"x")))
+    with pytest.raises(VaultError, match=r"cannot be opened with the key given.*LEAKSWEEP_KEY or key_file"):
+        list(other.images([f"{subject.id}-000"]))
+    assert len(list(store.images([f"{subject.id}-000"]))) == 1
 
 
 def test_one_picture_of_many_in_a_file_is_erased(store: ExtractionStore):
     """Lance's compaction alone leaves the bytes where under a tenth of a file's rows are deleted."""
     subject = job("cats")
     store.write(subject, outcome(subject, 60, side=16))
-    [(name, png, _)] = store.images([f"{subject.id}-007"])
-    store.erase_images([name])
-    assert not on_disk(store.path, png)
+    picture = sealed(store)[f"{subject.id}-007"][0]
+    store.erase_images([f"{subject.id}-007"], "test")
+    assert not on_disk(store.path, picture)
     assert len(store.image_ids()) == 59
 
 
-def test_flat_pictures_are_erased_too(store: ExtractionStore):
-    subject = job("cats")
-    flat = np.zeros((32, 32, 3), np.uint8)
-    extractions = tuple(replace(extraction(rank), pixels=flat + rank) for rank in range(30))
-    store.write(subject, replace(outcome(subject, 0), extractions=extractions))
-    [(name, png, _)] = store.images([f"{subject.id}-003"])
-    store.erase_images([name])
-    assert not on_disk(store.path, png)
-
-
-def test_a_control_that_another_checkpoint_shares_may_stay(store: ExtractionStore):
-    one, two = job("cats"), job("dogs")
-    shared = extraction(0, seed=5).control_pixels
-    for subject, seed in ((one, 1), (two, 2)):
-        one_of_two = replace(extraction(0, seed), control_pixels=shared)
-        store.write(subject, replace(outcome(subject, 0), extractions=(one_of_two,)))
-    assert store.erase_images([f"{one.id}-000"]) == 1
-    assert store.image_ids() == {f"{two.id}-000"}
-
-
-def test_a_job_can_be_forgotten(store: ExtractionStore):
+def test_extractions_can_be_deleted_whole(store: ExtractionStore):
     subject, other = job("cats"), job("dogs")
     store.write(subject, outcome(subject, 2, seed=1))
     store.write(other, outcome(other, 1, seed=2))
-    [(_, png, _)] = store.images([f"{subject.id}-000"])
-    store.delete(subject.id)
+    picture = sealed(store)[f"{subject.id}-000"][0]
+    ids = [f"{subject.id}-000", f"{subject.id}-001"]
+    described = np.float32(store.row(ids[0])["descriptor"]).tobytes()[:64]
+    assert on_disk(store.path, described)
+    assert store.delete([*ids, "nothing-000"]) == 2
     assert store.rows(["id"]).to_pylist() == [{"id": f"{other.id}-000"}]
     assert store.image_ids() == {f"{other.id}-000"}
-    assert not on_disk(store.path, png)
+    assert not on_disk(store.path, picture)
+    assert not on_disk(store.path, described)
 
 
 def test_sizes(store: ExtractionStore):
@@ -148,10 +211,10 @@ def test_sizes(store: ExtractionStore):
 
 
 def test_a_store_of_a_newer_version_says_so(tmp_path: Path):
-    newer = EXTRACTION_SCHEMA.with_metadata({b"leaksweep.version": b"3"})
+    newer = EXTRACTION_SCHEMA.with_metadata({b"leaksweep.version": b"4"})
     lancedb.connect(tmp_path / "extractions").create_table("extractions", schema=newer)
-    with pytest.raises(StoreError, match=r"format 3, made by a newer leaksweep.*another home"):
-        ExtractionStore(tmp_path / "extractions")
+    with pytest.raises(StoreError, match=r"format 4, made by a newer leaksweep.*another home"):
+        extraction_store(tmp_path / "extractions")
 
 
 def test_one_writer_at_a_time(store: ExtractionStore):
@@ -159,13 +222,13 @@ def test_one_writer_at_a_time(store: ExtractionStore):
     script = """
 import sys, time
 from pathlib import Path
-from scanner.extraction_store import ExtractionStore
-with ExtractionStore(Path(sys.argv[1])).writing():
+from fakes_scanner import extraction_store
+with extraction_store(Path(sys.argv[1])).writing():
     print("held", flush=True)
     time.sleep(60)
 """
     command = [sys.executable, "-c", script, str(store.path)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import Answer, Loopback, loopback
-from fakes_scanner import BASE, RECIPE, FakeWorker, lora
+from fakes_scanner import BASE, RECIPE, FakeWorker, extraction_store, lora
 from fakes_weights import holding, remote, weights
 
 from crawler.catalog import Catalog
@@ -20,7 +20,6 @@ from crawler.checkpoint import Base, Hub, RemoteFile
 from crawler.settings import CrawlerSettings
 from crawler.store import Store, open_store
 from crawler.store.shelves import file_name
-from scanner.extraction_store import ExtractionStore
 from scanner.job import Outcome, State
 from scanner.ledger import Ledger
 from scanner.needs import needed_files
@@ -63,7 +62,7 @@ class Night:
         scan(
             self.catalog,
             self.ledger,
-            ExtractionStore(self.root / "extractions"),
+            extraction_store(self.root / "extractions"),
             store,
             ScannerSettings(**settings),
             RECIPE,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fakes_catalog import begun
-from fakes_scanner import BASE, RECIPE, FakeFiles, FakeWorker, lora
+from fakes_scanner import BASE, RECIPE, FakeFiles, FakeWorker, extraction_store, lora
 
 from crawler.catalog import Catalog
 from crawler.catalog.engine import open_engine
@@ -62,7 +62,7 @@ def open_home(folder: Path) -> Home:
     engine = open_engine(f"sqlite:///{folder}/leaksweep.db")
     catalog = Catalog(engine)
     catalog.create()
-    return Home(folder, catalog, Ledger(engine, attempts=2), ExtractionStore(folder / "extractions"))
+    return Home(folder, catalog, Ledger(engine, attempts=2), extraction_store(folder / "extractions"))
 
 
 def fill(home: Home, *names: str) -> None:

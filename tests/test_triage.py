@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fakes_catalog import begun
-from fakes_scanner import BASE, RECIPE, FakeFiles, extraction, job, lora
+from fakes_scanner import BASE, RECIPE, FakeFiles, extraction, extraction_store, job, lora
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -19,7 +19,6 @@ from crawler.catalog import Catalog
 from crawler.catalog.engine import open_engine
 from crawler.checkpoint import Base, Kind, Page, RemoteFile, Skip, SkipReason, Training
 from extraction.triage.reading import Reading, Rung
-from scanner.extraction_store import ExtractionStore
 from scanner.job import Job, Outcome, State
 from scanner.ledger import Ledger
 from scanner.plan import plan
@@ -190,7 +189,7 @@ class Scanning:
 def run(tmp_path: Path) -> Any:
     """Scan a catalog of one checkpoint with a worker and settings; returns the summary and the row."""
     engine = open_engine(f"sqlite:///{tmp_path}/leaksweep.db")
-    catalog, ledger, store = Catalog(engine), Ledger(engine), ExtractionStore(tmp_path / "extractions")
+    catalog, ledger, store = Catalog(engine), Ledger(engine), extraction_store(tmp_path / "extractions")
     catalog.create()
     catalog.commit(begun(catalog), "all", Page(rows=(lora("a"),)))
     weights = RemoteFile(path="unet.safetensors", url="http://hub.test/base", size=1, sha256=None)

@@ -13,13 +13,13 @@ from typing import Any
 import lancedb
 import numpy as np
 import pytest
+from fakes_home import opened_home
 
 from leaksweep.cli import main
 from leaksweep.demo.settings import write_settings
 from leaksweep.hub import LocalHub
 from leaksweep.zoo.catalogue import ZOO, picture
 from leaksweep.zoo.stock import BASE_REPO, stock
-from scanner.extraction_store import ExtractionStore
 from scanner.tolerance import CUDA_32, HALF, OTHER_CPU, SAME_CPU, markdown, tolerance
 
 QUICK = ["--set", "scanner.workers=0", "--set", "recipe.steps=8", "--set", "recipe.images_per_picture=4"]
@@ -33,18 +33,16 @@ class Home:
     root: Path
     config: Path
 
-    @property
-    def store(self) -> ExtractionStore:
-        return ExtractionStore(self.root / "lance" / "extractions")
-
     def ids(self, *, kept: bool) -> list[str]:
         """Extractions whose picture is kept, or erased."""
-        held = self.store.image_ids()
-        return [name for name in self.store.rows(["id"])["id"].to_pylist() if (name in held) is kept]
+        with opened_home(self.root) as stores:
+            held = stores.extractions.image_ids()
+            every = stores.extractions.rows(["id"])["id"].to_pylist()
+        return [name for name in every if (name in held) is kept]
 
     def change(self, name: str, **values: Any) -> None:
         """Tamper with a stored extraction."""
-        table = lancedb.connect(self.store.path).open_table("extractions")
+        table = lancedb.connect(self.root / "lance" / "extractions").open_table("extractions")
         table.update(where=f"id = '{name}'", values=values)
 
     def call(self, *words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
