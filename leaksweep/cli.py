@@ -24,6 +24,7 @@ from leaksweep.commands import (
     selection,
     stages,
     status,
+    suppress,
     takedown,
 )
 from leaksweep.settings import SettingsError
@@ -69,6 +70,7 @@ def new_app() -> typer.Typer:
     evidence.register(app)
     extract.register(app)
     takedown.register(app)
+    suppress.register(app)
     demo.register(app)
     return app
 

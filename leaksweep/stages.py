@@ -146,11 +146,14 @@ def match(run: Run) -> Summary:
             progress=progress,
         )
     lines = [
-        f"findings: {counted(found.findings)}; {found.new} new, {found.gone} gone, "
+        f"findings: {counted(found.findings)}; {found.new} new, {found.changed} changed, {found.gone} gone, "
         f"{found.explained_by_base} explained by the base, {found.explained_by_others} by other checkpoints",
+        f"set aside: {found.suppressed} suppressed, {found.withdrawn} of withdrawn references",
         f"pictures: {found.erased} erased, {found.kept} kept",
     ]
-    lines += [f"reference {one.ref_id} of {one.set_name} matches too much: noise" for one in found.floods]
+    lines += [
+        f"reference {one.ref_id} of {one.set_name} matches too much: quarantined" for one in found.floods
+    ]
     if not found.sets:
         lines.append("no reference sets, so nothing can match: leaksweep refs add NAME FOLDER")
     return Summary(stage="match", exit_code=CLEAN, content=found.as_dict(), lines=tuple(lines))

@@ -55,7 +55,7 @@ class Ladder(BaseModel):
     """pHash distance that is a lead. Judgement: 5,335 pairs of photographs of different things were
     never nearer than 16."""
     phash256_high: int = Field(default=24, ge=0, le=256)
-    """Distance of 256-bit pHash that is high by itself. Judgement, until `leaksweep calibrate` measures it."""
+    """Distance of 256-bit pHash that is high by itself. Judgement: see `leaksweep calibrate`."""
     phash256_low: int = Field(default=50, ge=0, le=256)
     """The same that is a lead. perception's users' guide starts at 0.2, which is 51 bits."""
     sscd: Similarities = Similarities(critical=0.75, high=0.75, medium=0.60, low=0.50)
@@ -170,7 +170,7 @@ class ReportsSettings(BaseModel):
     with which it can fall to 0.05; with fewer a finding is "not calibrated". Higher is stricter."""
     flood_cap: int = Field(default=1000, ge=1)
     """A reference that matches more checkpoints than this is taken for noise, such as a template or a
-    border: its findings become leads, and it is named in the summary."""
+    border, and quarantined: its findings become suppressed leads, and it is named in the summary."""
     control_margin_phash256: int = Field(default=10, ge=0, le=256)
     """The same for 256-bit pHash, in bits of 256."""
     pixels: Literal["matched", "all", "never"] = "matched"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from reports.finding import Finding, FindingState, Severity
-from reports.findings.states import Flood
 from reports.findings.ladder import counts
+from reports.findings.states import Flood
+
+_TODAY = (FindingState.NEW, FindingState.KNOWN, FindingState.CHANGED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,11 @@ class MatchSummary:
     explained_by_base: int
     explained_by_others: int = 0
     """Those that wrong checkpoints explain, and the base does not."""
+    changed: int = 0
+    """Of those that count; see `reports.findings.changes.differences`."""
+    suppressed: int = 0
+    """By people, by negative sets and by the flood cap."""
+    withdrawn: int = 0
     shared: int = 0
     """Extractions that another checkpoint of the same base gave too."""
     floods: tuple[Flood, ...]
@@ -91,15 +99,20 @@ class MatchSummary:
 
 def count_findings(findings: list[Finding]) -> dict[str, Any]:
     """Return the summary's fields that are counts of findings."""
-    today = [one for one in findings if one.state is not FindingState.GONE]
-    leaks = [one for one in today if counts(one)]
-    by_base = sum(one.explained_by_base for one in today)
+    leaks = [one for one in findings if counts(one)]
+    states = Counter(one.state for one in findings)
+    # Those that are gone or set aside are counted as such, and not once more.
+    explained = [one for one in findings if one.state in _TODAY and not counts(one)]
+    by_base = sum(one.explained_by_base for one in explained)
     return {
         "findings": {
             severity.label: sum(one.severity is severity for one in leaks) for severity in reversed(Severity)
         },
         "new": sum(one.state is FindingState.NEW for one in leaks),
-        "gone": len(findings) - len(today),
+        "changed": sum(one.state is FindingState.CHANGED for one in leaks),
+        "gone": states[FindingState.GONE],
+        "suppressed": states[FindingState.SUPPRESSED],
+        "withdrawn": states[FindingState.WITHDRAWN],
         "explained_by_base": by_base,
-        "explained_by_others": len(today) - len(leaks) - by_base,
+        "explained_by_others": len(explained) - by_base,
     }
