@@ -25,8 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reports.export import page as page_module
-from reports.export.page import page
+from reports.page import page as page_module
+from reports.page.page import page
 from reports.export.plots import leakage_plot
 from reports.export.text import percent, shortened, visible
 from reports.finding import FindingState, ReportError

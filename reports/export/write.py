@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
-from reports.export.columns import TABLES
-from reports.export.files import write_atomically
-from reports.export.page import page
+from reports.export.columns import TABLES, Column
+from reports.export.files import whole_file, write_atomically
+from reports.export.jsonl import json_schema, write_jsonl
+from reports.export.markdown import summary
 from reports.export.sarif import sarif
-from reports.export.tables import csv_bytes, parquet_bytes
+from reports.export.tables import write_csv, write_parquet
+from reports.export.typed import slices
+from reports.page.page import page
 from reports.report import Report
 
 
@@ -22,8 +26,20 @@ class Format(StrEnum):
 
     CSV = "csv"
     PARQUET = "parquet"
+    JSONL = "jsonl"
     SARIF = "sarif"
+    MARKDOWN = "md"
     HTML = "html"
+
+
+Writer = Callable[[BinaryIO, Iterable[pd.DataFrame], tuple[Column, ...]], int]
+
+WRITERS: Mapping[Format, Writer] = {
+    Format.CSV: write_csv,
+    Format.PARQUET: write_parquet,
+    Format.JSONL: write_jsonl,
+}
+"""What writes a table of any length in little memory: every row of all three tables."""
 
 
 def write_report(
@@ -41,17 +57,36 @@ def write_report(
     Raises:
         ReportError: a file cannot be written, or a thumbnail is neither PNG nor JPEG.
     """
-    files: dict[str, bytes] = {}
+    # What may refuse comes first, so that it leaves no other file behind.
+    texts = _texts(report, formats, thumbnails or {})
+    written = [out / name for name in texts]
+    for name, data in texts.items():
+        write_atomically(out / name, data)
     for name, columns in TABLES.items():
         frame: pd.DataFrame = getattr(report, name)
-        if Format.CSV in formats:
-            files[f"{name}.csv"] = csv_bytes(frame, columns)
-        if Format.PARQUET in formats:
-            files[f"{name}.parquet"] = parquet_bytes(frame, columns)
-    if Format.SARIF in formats:
-        files["findings.sarif"] = json.dumps(sarif(report), indent=2, ensure_ascii=False).encode()
+        for format_ in (each for each in WRITERS if each in formats):
+            path = out / f"{name}.{format_}"
+            with whole_file(path) as file:
+                WRITERS[format_](file, slices(frame), columns)
+            written.append(path)
+    return written
+
+
+def _texts(
+    report: Report, formats: Collection[Format], thumbnails: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return the files that are made in memory, by name: they hold no more than a bounded part of a report."""
+    texts: dict[str, bytes] = {}
     if Format.HTML in formats:
-        files["report.html"] = page(report, thumbnails or {}).encode()
-    for name, data in files.items():
-        write_atomically(out / name, data)
-    return [out / name for name in files]
+        texts["report.html"] = page(report, thumbnails).encode()
+    if Format.MARKDOWN in formats:
+        texts["summary.md"] = summary(report).encode()
+    if Format.SARIF in formats:
+        texts["findings.sarif"] = _json(sarif(report))
+    if Format.JSONL in formats:
+        texts |= {f"{name}.schema.json": _json(json_schema(name, TABLES[name])) for name in TABLES}
+    return texts
+
+
+def _json(node: object) -> bytes:
+    return json.dumps(node, indent=2, ensure_ascii=False).encode() + b"\n"
