@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import lancedb
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from lancedb.table import Table
 
@@ -72,6 +74,21 @@ def rewrite(store: lancedb.DBConnection, name: str, columns: pa.Schema, keep: st
     kept = store.open_table(name).search().where(keep).to_arrow().cast(columns)
     table = store.create_table(name, data=kept, schema=columns, mode="overwrite")
     # One millisecond is "all of it" to Lance, without the warning that zero gives.
+    table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+
+
+def erase_rows(
+    store: lancedb.DBConnection, name: str, columns: pa.Schema, column: str, values: Collection[str]
+) -> None:
+    """Erase the rows whose `column` is one of `values`, from the disk too, as `rewrite` does."""
+    if not values:
+        return
+    rows = store.open_table(name).to_arrow()
+    gone = pc.is_in(rows[column], pa.array(sorted(values), pa.string()))
+    # Also with nothing to erase: a kill may have come between an overwriting and the dropping of the past.
+    table = store.create_table(
+        name, data=rows.filter(pc.invert(gone)).cast(columns), schema=columns, mode="overwrite"
+    )
     table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
 
 

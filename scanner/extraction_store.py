@@ -202,6 +202,10 @@ class ExtractionStore:
             self.keys.scrub()
             return self._images.erase(self._images.ids() - self.keys.held())
 
+    def seals(self, ids: Collection[str]) -> list[bytes]:
+        """What is sealed of these pictures, as it lies in the stores: to look for it once it is erased."""
+        return [*self.keys.sealed(ids), *self._images.sealed(sorted(ids))]
+
     def sizes(self) -> dict[str, int]:
         """Rows of "extractions" and "images", and the "bytes" that the whole store takes on the disk."""
         files = (path for path in self.path.rglob("*") if path.is_file())

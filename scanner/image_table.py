@@ -17,7 +17,7 @@ import lancedb.table
 import pyarrow as pa
 
 from scanner.job import ScanError
-from scanner.vault import Vault
+from scanner.vault import HEAD, MARK, Vault
 
 # What Lance had compressed could not be looked for on the disk; noise would not get smaller anyway.
 _PLAIN = {"lance-encoding:compression": "none"}
@@ -29,13 +29,10 @@ IMAGE_SCHEMA = pa.schema(
         pa.field("control", pa.large_binary(), nullable=False, metadata=_PLAIN),
     ]
 )
-"""PNG files, each sealed with the picture's own key and begun with `_MARK`."""
+"""PNG files, each sealed with the picture's own key."""
 
 _CHUNK = 128
 """Ids in one query: a picture of 1024 px takes about 2 MB."""
-_MARK = b"leaksweep sealed picture\0"
-_HEAD = len(_MARK) + 32
-"""Bytes by which a picture is looked up before its digest is taken: the mark, and what no two share."""
 
 
 class EraseError(ScanError):
@@ -70,6 +67,10 @@ class ImageTable:
         """Yield (id, PNG, control's PNG) in the order of `ids`, but nothing for those without row or key."""
         for name, picture, control in self._rows([name for name in ids if name in keys]):
             yield name, _opened(picture, keys[name], name), _opened(control, keys[name], name)
+
+    def sealed(self, ids: Sequence[str]) -> list[bytes]:
+        """Pictures and controls as they lie in the table."""
+        return [one for _, *both in self._rows(ids) for one in both]
 
     def _rows(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
         """As they lie in the table: sealed."""
@@ -143,7 +144,7 @@ class _Sealed:
         for _, *both in rows:
             for sealed in both:
                 self.digests.add(hashlib.sha256(sealed).digest())
-                self._lengths.setdefault(sealed[:_HEAD], set()).add(len(sealed))
+                self._lengths.setdefault(sealed[:HEAD], set()).add(len(sealed))
 
     def seen_in(self, folder: Path) -> set[bytes]:
         """Digests of those pictures that lie anywhere in the folder's files."""
@@ -157,21 +158,21 @@ class _Sealed:
         return seen
 
     def _seen(self, content: mmap.mmap) -> Iterator[bytes]:
-        at = content.find(_MARK)
+        at = content.find(MARK)
         while at >= 0:
-            for length in self._lengths.get(content[at : at + _HEAD], ()):
+            for length in self._lengths.get(content[at : at + HEAD], ()):
                 digest = hashlib.sha256(content[at : at + length]).digest()
                 if digest in self.digests:
                     yield digest
-            at = content.find(_MARK, at + 1)
+            at = content.find(MARK, at + 1)
 
 
 def _sealed(png: bytes, key: bytes, name: str) -> bytes:
-    return _MARK + Vault(key).seal(png, name)
+    return Vault(key).seal(png, name)
 
 
 def _opened(sealed: bytes, key: bytes, name: str) -> bytes:
-    return Vault(key, origin="its own key").open(sealed.removeprefix(_MARK), name)
+    return Vault(key, origin="its own key").open(sealed, name)
 
 
 def _among(ids: Sequence[str]) -> str:

@@ -109,6 +109,16 @@ class PictureKeys:
                 found |= {name: self._vault.open(sealed, _about(name)) for name, sealed in db.execute(query)}
         return found
 
+    def sealed(self, ids: Collection[str]) -> list[bytes]:
+        """Keys as they lie in the database."""
+        query = select(pictures.c.sealed_key).where(pictures.c.sealed_key.is_not(None))
+        with self.engine.connect() as db:
+            return [
+                key
+                for part in _parts(sorted(ids))
+                for key in db.scalars(query.where(pictures.c.extraction_id.in_(part)))
+            ]
+
     def held(self) -> frozenset[str]:
         """Ids of all pictures that have a key."""
         with self.engine.connect() as db:

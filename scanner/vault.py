@@ -23,6 +23,12 @@ VARIABLE = "LEAKSWEEP_KEY"
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 
+MARK = b"\x93leaksweep sealed\x01"
+"""What every seal begins with, so that seals can be found in raw files."""
+
+HEAD = len(MARK) + _NONCE_BYTES + 8
+"""Bytes by which a seal is known: the mark, the nonce, and too little of the rest to be of use."""
+
 
 class VaultError(ScanError):
     """The master key is missing, malformed, or not the one that this was sealed with."""
@@ -45,9 +51,9 @@ class Vault:
         return hashlib.sha256(_derived(self._key, "fingerprint")).hexdigest()[:8]
 
     def seal(self, data: bytes, about: str) -> bytes:
-        """Return nonce, ciphertext and tag. `about` says what it is, and has to be said again to open it."""
+        """Return mark, nonce, ciphertext and tag. `about` says what it is, and has to be said again to open it."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, data, about.encode())
+        return MARK + nonce + self._cipher.encrypt(nonce, data, about.encode())
 
     def open(self, sealed: bytes, about: str) -> bytes:
         """Return what was sealed.
@@ -56,7 +62,10 @@ class Vault:
             VaultError: another key sealed it, it is about something else, or its bytes were changed.
         """
         try:
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode())
+            nonce, text = sealed[len(MARK) :][:_NONCE_BYTES], sealed[len(MARK) + _NONCE_BYTES :]
+            if not sealed.startswith(MARK):
+                raise InvalidTag
+            return self._cipher.decrypt(nonce, text, about.encode())
         except (InvalidTag, ValueError) as error:
             raise VaultError(
                 f"{about}: cannot be opened with {self.origin} (fingerprint {self.fingerprint}): another key "

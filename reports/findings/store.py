@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,7 +16,7 @@ from crawler.catalog.engine import make_tables, upsert
 from reports.finding import ExtractionEvidence, Finding, FindingState, Match, Severity
 from reports.findings.occurrences import Occurrence
 from reports.findings.states import Judged
-from reports.tables import connect, hold, lock_of, open_table, replace, schema
+from reports.tables import connect, erase_rows, hold, lock_of, open_table, replace, schema
 
 _MATCH = (
     pa.field("extraction_id", pa.string()),
@@ -215,6 +215,25 @@ class FindingStore:
         """Put a run's occurrences in place of the run's before, in one commit."""
         rows = [asdict(one) for one in occurrences]
         replace(self._store, "occurrences", pa.Table.from_pylist(rows, schema=_OCCURRENCES))
+
+    def forget(
+        self,
+        *,
+        extractions: Collection[str] = (),
+        findings: Collection[str] = (),
+        set_name: str | None = None,
+    ) -> None:
+        """Erase from the disk too what is known of extractions, of findings, and of matches with a set."""
+        sets = [set_name] if set_name else []
+        for table, columns, column, values in (
+            ("matches", _MATCHES, "extraction_id", extractions),
+            ("matches", _MATCHES, "set_name", sets),
+            ("evidence", _EVIDENCE, "extraction_id", extractions),
+            ("occurrences", _OCCURRENCES, "extraction_id", extractions),
+            ("occurrences", _OCCURRENCES, "finding_id", findings),
+            ("findings", _FINDINGS, "id", findings),
+        ):
+            erase_rows(self._store, table, columns, column, values)
 
     def last_run(self) -> Run | None:
         """The last matching that came to its end."""

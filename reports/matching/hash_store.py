@@ -5,7 +5,7 @@ A hash that lies near a listed one is as confidential as the list, so these are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from reports.finding import ReportError
 from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
-from reports.tables import connect, open_table, rewrite, schema
+from reports.tables import connect, erase_rows, open_table, schema
 from scanner.vault import Vault
 
 CODES = {
@@ -106,6 +107,12 @@ class HashStore:
             table = table.append_column(name, pa.array([one[at] for one in opened], pa.binary(size)))
         return table
 
+    def seals(self, ids: Collection[str]) -> list[bytes]:
+        """What is sealed of these extractions, as it lies in the table."""
+        rows = self._store.open_table("hashes").search().select(["extraction_id", "sealed"]).to_arrow()
+        wanted = rows.filter(pc.is_in(rows["extraction_id"], pa.array(sorted(ids), pa.string())))
+        return [bytes(one) for one in wanted["sealed"].to_pylist()]
+
     def put_hashes(self, hashed: Iterable[HashedExtraction]) -> None:
         """Write hashes, in place of older ones of the same extractions.
 
@@ -119,10 +126,8 @@ class HashStore:
 
     def delete(self, ids: Iterable[str]) -> None:
         """Forget extractions, from the disk too."""
-        listed = ", ".join(f"'{name}'" for name in sorted(ids))
-        if listed:
-            with self._writing():
-                rewrite(self._store, "hashes", _TABLE, f"extraction_id NOT IN ({listed})")
+        with self._writing():
+            erase_rows(self._store, "hashes", _TABLE, "extraction_id", list(ids))
 
     def _upsert(self, rows: pa.Table) -> None:
         merge = self._store.open_table("hashes").merge_insert("extraction_id")

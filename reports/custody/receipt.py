@@ -1,0 +1,78 @@
+"""A signed receipt of an erasure: what went, who asked for it, and which files were read back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from reports.export.files import write_atomically
+from reports.finding import ReportError
+from scanner.vault import Vault
+
+FORMAT = 1
+
+
+def signed(content: dict[str, Any], vault: Vault) -> str:
+    """Return the receipt as JSON, signed with Ed25519 by the home's key; the public half stands in it."""
+    signer = vault.signer()
+    public = signer.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    whole = {
+        "leaksweep_receipt": FORMAT,
+        **content,
+        "master_key": vault.fingerprint,
+        "public_key": base64.b64encode(public).decode(),
+    }
+    signature = base64.b64encode(signer.sign(_canonical(whole))).decode()
+    return json.dumps({**whole, "signature": signature}, indent=2, ensure_ascii=False) + "\n"
+
+
+def check(path: Path, vault: Vault | None = None) -> dict[str, Any]:
+    """Return what a receipt says, once its signature holds.
+
+    Args:
+        vault: of the home that it should come from; None accepts any home's, which proves only that nobody
+            changed it since it was signed.
+
+    Raises:
+        ReportError: it is no receipt, was changed, or comes from another home.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        signature = base64.b64decode(content.pop("signature"), validate=True)
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(content["public_key"], validate=True))
+        if content["leaksweep_receipt"] != FORMAT:
+            raise ReportError(
+                f"{path}: has format {content['leaksweep_receipt']}; this leaksweep reads {FORMAT}"
+            )
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"{path}: is no receipt of an erasure; give the file that erase wrote") from error
+    try:
+        key.verify(signature, _canonical(content))
+    except InvalidSignature as error:
+        raise ReportError(f"{path}: was changed after it was signed; ask for the original") from error
+    ours = vault.signer().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) if vault else None
+    if ours is not None and content["public_key"] != base64.b64encode(ours).decode():
+        raise ReportError(
+            f"{path}: is signed by another home's key ({content.get('master_key')}); open it with that home"
+        )
+    return dict(content)
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """Write a receipt into a folder that only its owner can look into."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    write_atomically(path, text.encode())
+    return path
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
