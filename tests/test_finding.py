@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from crawler.catalog.engine import open_engine
 from reports.finding import Finding, FindingState, Match, Severity
+from reports.findings.ladder import Verdict, counts
 from reports.findings.states import Judged, against, calm, findings
-from reports.findings.ladder import Verdict
 from reports.findings.store import FindingStore
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -81,13 +82,19 @@ def test_the_best_match_speaks_for_a_finding(better, worse):
         assert found.explained_by_base is better.verdict.explained_by_base
 
 
-def test_a_reference_that_matches_too_many_checkpoints_makes_leads():
+def test_a_reference_that_matches_too_many_checkpoints_is_quarantined():
     flood = [judged(extraction=f"e{n}", checkpoint=f"c{n}") for n in range(4)]
     many_of_one = [judged(extraction=f"f{n}", ref="r2") for n in range(9)]
     calmed, floods = calm([*flood, *many_of_one], cap=3)
     assert [(one.ref_id, one.checkpoints) for one in floods] == [("r1", 4)]
     assert {one.verdict.severity for one in calmed[:4]} == {Severity.LOW}
     assert calmed[0].verdict.rule == "flood of more than 3: rule"
+    found = findings(calmed, {})
+    quarantined = [one for one in found if one.state is FindingState.SUPPRESSED]
+    assert {one.match.ref_id for one in quarantined} == {"r1"}
+    assert {one.settled_by for one in quarantined} == {"flood cap"}
+    assert "4 checkpoints, more than reports.flood_cap = 3" in quarantined[0].settled_why
+    assert not any(counts(one) for one in quarantined)
     assert calmed[4:] == many_of_one
     assert calm(flood, cap=4) == (flood, ())
 
@@ -99,12 +106,16 @@ def states(found):
 def test_states_against_the_run_before():
     a, b, c = (findings([judged(ref=ref)], {})[0] for ref in "abc")
     new, known, gone = FindingState.NEW, FindingState.KNOWN, FindingState.GONE
+    changed = FindingState.CHANGED
     first = against([a, b], [], 1, NOW)
     assert states(first) == {"a": (new, 1, 1), "b": (new, 1, 1)}
     second = against([b, c], first, 2, NOW)
     assert states(second) == {"a": (gone, 1, 1), "b": (known, 1, 2), "c": (new, 2, 2)}
     third = against([a], second, 3, NOW)
-    assert states(third) == {"a": (known, 1, 3), "b": (gone, 1, 2), "c": (gone, 2, 2)}
+    assert states(third) == {"a": (changed, 1, 3), "b": (gone, 1, 2), "c": (gone, 2, 2)}
+    assert third[[one.match.ref_id for one in third].index("a")].changed == "seen again"
+    fourth = against([a], third, 4, NOW)
+    assert states(fourth)["a"] == (known, 1, 4)
 
 
 def test_the_same_run_again_changes_nothing():
@@ -118,12 +129,13 @@ def test_the_same_run_again_changes_nothing():
 
 
 def test_findings_and_matches_come_back_from_the_store(tmp_path):
-    store = FindingStore(tmp_path / "lance")
+    engine = open_engine(f"sqlite:///{tmp_path}/runs.db")
+    store = FindingStore(tmp_path / "lance", engine)
     one, other = judged(pdq=12), judged(ref="r2", similarity=None, pdq=8, explained=True)
     found = against(findings([one, other], {"c1": "ab" * 32}), [], 1, NOW)
     store.replace_findings(found)
     store.replace_matches([one, other], frozenset())
-    again = FindingStore(tmp_path / "lance")
+    again = FindingStore(tmp_path / "lance", engine)
     assert again.findings() == found
     assert again.matches() == [one.match, other.match]
     again.replace_findings(found[:1])

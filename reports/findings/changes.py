@@ -44,7 +44,7 @@ class Standing:
 def qualifier(rule: str) -> str:
     """Return the first word of what stands before a rule: "flood" of "flood of more than 3: pdq<=20"."""
     before, colon, _ = rule.rpartition(": ")
-    return before.split(maxsplit=1)[0] if colon and before.strip() else ""
+    return before.split(maxsplit=1)[0].rstrip(",") if colon and before.strip() else ""
 
 
 def differences(then: Standing, now: Standing) -> str:
