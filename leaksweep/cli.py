@@ -18,6 +18,7 @@ from leaksweep.commands import (
     config,
     crawl,
     demo,
+    erase,
     evidence,
     extract,
     refs,
@@ -70,6 +71,7 @@ def new_app() -> typer.Typer:
     evidence.register(app)
     extract.register(app)
     takedown.register(app)
+    erase.register(app)
     suppress.register(app)
     demo.register(app)
     return app

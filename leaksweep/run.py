@@ -89,12 +89,18 @@ def shared_options(
 def command(function: Callable[Concatenate[Run, P], int]) -> Callable[..., None]:
     """Turn `function(run, ...) -> exit code` into what typer takes, with the shared options.
 
+    Where the function has a parameter of a shared option's name, its own is the option.
+
     Ctrl-C is an orderly end: every stage keeps what it has written, so the message says how to go on.
     """
 
+    own = list(inspect.signature(function).parameters.values())[1:]
+    taken = {one.name for one in own}
+    common = [one for one in inspect.signature(shared_options).parameters.values() if one.name not in taken]
+
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
-        shared = {name: kwargs.pop(name) for name in inspect.signature(shared_options).parameters}
+        shared = {one.name: kwargs.pop(one.name) for one in common}
         try:
             code = function(shared_options(**shared), *args, **kwargs)  # type: ignore[arg-type]
         except KeyboardInterrupt:
@@ -102,11 +108,9 @@ def command(function: Callable[Concatenate[Run, P], int]) -> Callable[..., None]
             raise typer.Exit(2) from None
         raise typer.Exit(code)
 
-    own = list(inspect.signature(function).parameters.values())[1:]
-    common = inspect.signature(shared_options).parameters.values()
     hints = {
         name: hint
-        for source in (function, shared_options)
+        for source in (shared_options, function)
         for name, hint in get_type_hints(source, include_extras=True).items()
     }
     parameters = [

@@ -159,6 +159,26 @@ def match(run: Run) -> Summary:
     return Summary(stage="match", exit_code=CLEAN, content=found.as_dict(), lines=tuple(lines))
 
 
+def retain(run: Run) -> Summary:
+    """End erasures that were cut off, and apply the retention rules.
+
+    Raises:
+        CrawlError, ScanError, ReportError: a store cannot be used; something may still be on the disk.
+    """
+    from leaksweep.erasing import eraser_of, expire
+
+    with opened(run) as stores:
+        ended = eraser_of(stores).go_on()
+        done = expire(stores, datetime.now(UTC))
+    lines = [
+        f"{done.pictures} pictures, {done.findings} findings and {done.extractions} extractions erased by "
+        f"retention; {done.held} extractions under a legal hold"
+    ]
+    lines += [f"{one.subject}: an erasure that was cut off has ended: {one.receipt}" for one in ended]
+    content = {**asdict(done), "ended": [one.subject for one in ended]}
+    return Summary(stage="retain", exit_code=CLEAN, content=content, lines=tuple(lines))
+
+
 def report(
     run: Run,
     *,
@@ -231,6 +251,7 @@ def sweep(
     yield plan(run)
     yield scan(run)
     yield match(run)
+    yield retain(run)
     yield report(run, fail_on=fail_on, out=out, thumbs=thumbs)
     run.home.end_sweep()
 
