@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from leaksweep.run import Run
 
 if TYPE_CHECKING:
-    from reports.findings.suppressions import Suppressions
-    from reports.review.labels import Labels
     from sqlalchemy import Engine
 
     from crawler.catalog import Catalog
     from reports.custody.audit import AuditLog
     from reports.custody.holds import Holds
     from reports.findings.store import FindingStore
+    from reports.findings.suppressions import Suppressions
     from reports.matching.hash_store import HashStore
     from reports.matching.stage import Desk
     from reports.references.store import References
+    from reports.review.labels import Labels
     from scanner.extraction_store import ExtractionStore
     from scanner.ledger import Ledger
     from scanner.picture_keys import PictureKeys
@@ -130,6 +130,7 @@ class Stores:
             hashes=self.hashes,
             references=self.references,
             findings=self.findings,
+            suppressions=self.suppressions,
             holds=self.holds,
         )
 

@@ -9,31 +9,27 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from reports.custody.holds import Holds
 from reports.custody.retention import to_drop
-from reports.finding import Finding, ReportError, Severity
-from reports.findings.ladder import judge
-from reports.findings.states import Judged, against, calm, findings
+from reports.finding import Finding, ReportError
+from reports.findings.negatives import hold_down, set_aside
+from reports.findings.occurrences import occurrences
+from reports.findings.states import against, calm, findings
 from reports.findings.store import FindingStore, Run
+from reports.findings.suppressions import Suppressions
 from reports.matching.hash_store import HashStore
 from reports.matching.hashes import Hasher, PdqState, open_hasher
-from reports.matching.measures import Limits, Probes, comparable, highest_similarities, matches
+from reports.matching.judging import Progress, judge_all
 from reports.matching.neighbours import neighbours
 from reports.matching.probes import hash_pictures, hashed_ids, load_probes
-from reports.matching.wrong_checkpoints import Scans, held_against, load_scans
-from reports.references.index import ReferenceIndex
+from reports.matching.wrong_checkpoints import load_scans
 from reports.references.store import References
-from reports.settings import Ladder, ReportsSettings
-from reports.summary import MatchSummary, SetSummary, count_findings
+from reports.settings import ReportsSettings
+from reports.summary import MatchSummary, count_findings
 from scanner.picture_keys import overwriting
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many of it are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +40,7 @@ class Desk:
     hashes: HashStore
     references: References
     findings: FindingStore
+    suppressions: Suppressions
     holds: Holds
 
 
@@ -84,15 +81,23 @@ def match_stage(
         )
         probes = load_probes(desk.extractions, desk.hashes, min_pdq_quality=settings.min_pdq_quality)
         scans = load_scans(desk.extractions, digests)
-        judged, sets = _match_all(probes, scans, desk.references, settings, report)
-        calmed, floods = calm(
-            [one for one in judged if one.match.set_name not in settings.decoys], settings.flood_cap
-        )
+        done = judge_all(probes, scans, desk.references, settings, report)
+        wrong = [one for one in done.judged if one.match.set_name in settings.decoys]
+        looked_for = [one for one in done.judged if one.match.set_name not in settings.decoys]
+        wanted, _ = set_aside(looked_for, settings.negatives, done.opinions)
+        calmed, floods = calm(hold_down(wanted, done.opinions), settings.flood_cap)
         number = _number(desk.findings.last_run(), sweep)
-        settled = against(findings(calmed, digests), desk.findings.findings(), number, now())
-        wrong = [one for one in judged if one.match.set_name in settings.decoys]
+        settled = against(
+            findings(calmed, digests),
+            desk.findings.findings(),
+            number,
+            now(),
+            suppressions=desk.suppressions.active(now()),
+            withdrawals=desk.references.withdrawn(),
+        )
         desk.findings.replace_matches([*calmed, *wrong], frozenset(settings.decoys))
         desk.findings.replace_findings(settled)
+        desk.findings.replace_occurrences(occurrences(calmed, digests))
         evidence = neighbours(desk.extractions, settings)
         desk.findings.replace_evidence(evidence)
         summary = MatchSummary(
@@ -101,14 +106,14 @@ def match_stage(
             hashed=hashed,
             unhashed=int((~(probes.picture.phash.usable | probes.picture.pdq.usable)).sum()),
             pdq=_pdq_states(desk, settings.min_pdq_quality),
-            sets=tuple(sets),
+            sets=done.sets,
             floods=floods,
             shared=sum(one.shared for one in evidence),
             erased=0,
             kept=0,
             **count_findings(settled),
         )
-        matched = {one.match.extraction_id for one in calmed}
+        matched = {one.match.extraction_id for one in calmed if not one.verdict.aside_by}
         return _end(desk, settings, summary, settled, matched, sweep, now())
 
 
@@ -120,7 +125,12 @@ def last_summary(store: FindingStore) -> MatchSummary | None:
 
 def _check_names(references: References, settings: ReportsSettings) -> None:
     known = {one.name for one in references.sets()}
-    for setting, names in (("decoys", settings.decoys), ("sets", tuple(settings.sets))):
+    for setting, names in (
+        ("decoys", settings.decoys),
+        ("negatives", settings.negatives),
+        ("background", (settings.background,) if settings.background else ()),
+        ("sets", tuple(settings.sets)),
+    ):
         for name in names:
             if name not in known:
                 there_are = ", ".join(sorted(known)) or "none"
@@ -128,53 +138,6 @@ def _check_names(references: References, settings: ReportsSettings) -> None:
                     f'reports.{setting} names the reference set "{name}", which does not exist; '
                     f"there are: {there_are}"
                 )
-
-
-def _match_all(
-    probes: Probes, scans: Scans, references: References, settings: ReportsSettings, report: Progress
-) -> tuple[list[Judged], list[SetSummary]]:
-    judged: list[Judged] = []
-    sets: list[SetSummary] = []
-    names = [one.name for one in references.sets()]
-    for index in references.load(names, min_pdq_quality=settings.min_pdq_quality):
-        limits = _limits(settings.ladder_of(index.set_name), probes)
-        found = held_against(list(matches(probes, index, limits)), probes, scans, index, settings.min_others)
-        verdicts = ((match, judge(match, settings)) for match in found)
-        mine = [Judged(match, verdict) for match, verdict in verdicts if verdict is not None]
-        mine.sort(key=lambda one: (one.match.extraction_id, one.match.ref_id))
-        judged += mine
-        sets.append(_set_summary(probes, index, mine, decoy=index.set_name in settings.decoys))
-        report("matching", len(sets), len(names))
-    return judged, sets
-
-
-def _limits(ladder: Ladder, probes: Probes) -> Limits:
-    """The lowest rungs: what reaches none of them cannot become a finding."""
-    return Limits(
-        phash=ladder.phash_low,
-        pdq=ladder.pdq_low,
-        similarity={name: ladder.similarities(name).low for name in probes.described},
-    )
-
-
-def _set_summary(
-    probes: Probes, index: ReferenceIndex, judged: Sequence[Judged], *, decoy: bool
-) -> SetSummary:
-    compared = comparable(probes, index)
-    counts = Counter(one.verdict.severity.label for one in judged)
-    highest = highest_similarities(probes, index) if decoy else {}
-    return SetSummary(
-        name=index.set_name,
-        decoy=decoy,
-        entries=len(index),
-        pairs=compared.pairs,
-        compared_by=compared.extractions,
-        matches={severity.label: counts[severity.label] for severity in reversed(Severity)},
-        highest={
-            name: (float(np.median(values)), float(np.percentile(values, 99)), float(values.max()))
-            for name, values in highest.items()
-        },
-    )
 
 
 def _number(last: Run | None, sweep: str) -> int:
