@@ -14,8 +14,8 @@ from crawler.catalog.rows import checkpoint_json
 from crawler.catalog.sample import Sample
 from crawler.catalog.selection import Place, Selection, places
 from reports.export.columns import Column
-from reports.export.frames import frame
 from reports.export.tables import write_table
+from reports.export.typed import frame
 
 _IDENTITY = (
     Column("checkpoint_id", "string", "Hub, repository, revision and path: the same from run to run."),

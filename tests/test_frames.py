@@ -19,6 +19,7 @@ from fakes_reports import (
 from crawler.checkpoint import SkipReason
 from reports.coverage import MEANINGS, UNPLANNED
 from reports.export.columns import PANDAS, TABLES, markdown
+from reports.export.finding_frames import findings_frames
 from reports.export.frames import NEEDED, extractions_frame
 from reports.export.links import PUBLIC
 from reports.finding import FindingState, ReportError, Severity
@@ -58,6 +59,8 @@ def test_findings_that_count_come_first_and_strongest_first():
     checkpoint = a_checkpoint()
     findings = [
         a_finding(checkpoint, "gone", Severity.CRITICAL, state=FindingState.GONE),
+        a_finding(checkpoint, "withdrawn", Severity.CRITICAL, state=FindingState.WITHDRAWN),
+        a_finding(checkpoint, "suppressed", Severity.CRITICAL, state=FindingState.SUPPRESSED),
         a_finding(checkpoint, "explained", Severity.CRITICAL, explained_by_base=True),
         a_finding(checkpoint, "low", Severity.LOW),
         a_finding(checkpoint, "near", Severity.HIGH, similarity=0.9),
@@ -65,7 +68,9 @@ def test_findings_that_count_come_first_and_strongest_first():
         a_finding(checkpoint, "by hash", Severity.HIGH, similarity=None, pdq_distance=2),
     ]
     report = a_report([checkpoint], findings=findings)
-    assert report.findings["ref_id"].tolist() == ["nearer", "near", "by hash", "low", "explained", "gone"]
+    counted = ["nearer", "near", "by hash", "low"]
+    assert report.findings["ref_id"].tolist() == [*counted, "explained", "suppressed", "withdrawn", "gone"]
+    assert report.findings["counts"].tolist() == [True] * 4 + [False] * 4
     assert report.checkpoints["findings"].tolist() == [4]
     assert report.checkpoints["worst"].tolist() == ["high"]
     assert report.extractions["findings"].tolist() == [4]
@@ -81,6 +86,34 @@ def test_a_finding_carries_the_evidence_of_its_extraction():
     assert row["recipe_id"] == stored["recipe_id"]
     assert row["prompt_origin"] == "instance_prompt"
     assert row["url"] == "https://huggingface.co/mira/harbour-lora/blob/5f2e6c1d/weights.safetensors"
+
+
+def test_findings_come_in_parts_that_make_the_same_table():
+    checkpoints = [a_checkpoint(f"mira/{n}") for n in range(5)]
+    ids = tuple(checkpoint.id for checkpoint in checkpoints[:2])
+    findings = [a_finding(one, f"{n}.jpg", checkpoint_ids=ids[:n]) for n, one in enumerate(checkpoints)]
+    known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
+    extractions = a_report(checkpoints).extractions
+    parts = list(findings_frames(findings, extractions, known, PUBLIC, at_once=2))
+    assert [len(part) for part in parts] == [2, 4, 2]
+    whole = pd.concat(findings_frames(findings, extractions, known, PUBLIC), ignore_index=True)
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+    assert list(findings_frames([], extractions, known, PUBLIC)) == []
+
+
+def test_what_settled_a_finding_is_told():
+    settled = {
+        "settled_by": "ann",
+        "settled_why": "a logo",
+        "settled_at": "2026-11-01T00:00:00+00:00",
+        "settled_until": "2027-01-01T00:00:00+00:00",
+    }
+    finding = a_finding(a_checkpoint(), state=FindingState.SUPPRESSED, first_run=3, last_run=7, **settled)
+    row = a_report(findings=[finding]).findings.iloc[0]
+    assert {name: row[name] for name in settled} == settled
+    assert (row["first_run"], row["last_run"], row["state"], row["counts"]) == (3, 7, "suppressed", False)
+    bare = a_report(findings=[a_finding(a_checkpoint())]).findings.iloc[0]
+    assert bare[[*settled, "changed", "first_run"]].isna().all()
 
 
 def test_a_gone_finding_stays_when_its_extraction_and_checkpoint_are_gone():

@@ -4,6 +4,7 @@ import csv
 import io
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from fakes_reports import HOSTILE, a_checkpoint, a_finding, a_hostile_report, a_report
@@ -11,10 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.export.columns import FINDINGS, TABLES, Column
-from reports.export.frames import frame
-from reports.export.tables import csv_bytes, disarm, parquet_bytes
+from reports.export.tables import disarmed, write_csv, write_parquet
+from reports.export.typed import frame, slices
 
 NOTES = (Column("text", "string", "Any."), Column("number", "double", "Any."), Column("flag", "bool", "Any."))
+
+
+def csv_bytes(table: pd.DataFrame, columns: tuple[Column, ...], at_once: int = 2) -> bytes:
+    file = io.BytesIO()
+    assert write_csv(file, slices(table, at_once), columns) == len(table)
+    return file.getvalue()
+
+
+def parquet_bytes(table: pd.DataFrame, columns: tuple[Column, ...], at_once: int = 2) -> bytes:
+    file = io.BytesIO()
+    assert write_parquet(file, slices(table, at_once), columns) == len(table)
+    return file.getvalue()
 
 
 def cells(data: bytes) -> list[list[str]]:
@@ -26,7 +39,21 @@ def notes(*texts: str | None) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "attack", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "\u00a0=1"]
+    "attack",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1",
+        "＝1",
+        "\u00a0=1",
+        "\u200b=1",
+        "\ufeff=1",
+    ],
 )
 def test_a_formula_becomes_text(attack):
     assert cells(notes(attack))[1][0] == f"'{attack}"
@@ -35,7 +62,7 @@ def test_a_formula_becomes_text(attack):
 @pytest.mark.parametrize("harmless", ["a=1", "owner/name", "3.5", "", "'", 'say "hello"', "a,b", "日本語"])
 def test_other_text_stays_as_it_is(harmless):
     assert cells(notes(harmless))[1][0] == harmless
-    assert disarm(harmless) == harmless
+    assert disarmed(pa.chunked_array([[harmless, None]])).to_pylist() == [harmless, None]
 
 
 def test_numbers_are_bare_and_null_is_nothing():
@@ -85,10 +112,21 @@ def test_parquet_says_what_each_column_means():
     assert {field.name: field.metadata[b"description"].decode() for field in schema} == {
         c.name: c.meaning for c in FINDINGS
     }
-    assert schema.metadata[b"leaksweep.columns_version"] == b"1"
+    assert schema.metadata[b"leaksweep.columns_version"] == b"2"
     assert str(schema.field("similarity").type) == "double"
     assert str(schema.field("mirrored").type) == "bool"
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_the_rows_are_the_same_however_many_are_written_at_once(at_once):
+    findings = a_hostile_report().findings
+    assert csv_bytes(findings, FINDINGS, at_once) == csv_bytes(findings, FINDINGS)
+    parts, whole = (
+        pyarrow.parquet.read_table(io.BytesIO(parquet_bytes(findings, FINDINGS, rows)))
+        for rows in (at_once, 2)
+    )
+    assert parts.equals(whole)
 
 
 def test_the_same_report_gives_the_same_bytes():

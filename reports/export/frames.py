@@ -1,24 +1,20 @@
-"""The stores' records as three typed frames: what every other export is made from."""
+"""Extractions and checkpoints as typed frames: what every other export is made from, beside the findings."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
 
 from crawler.checkpoint import Checkpoint, Skip
 from reports.coverage import UNPLANNED
-from reports.export.columns import CHECKPOINTS, EXTRACTIONS, FINDINGS, PANDAS, Column
-from reports.export.links import hub_page
-from reports.finding import ExtractionEvidence, Finding, FindingState, ReportError, Severity
-from reports.findings.ladder import counts
+from reports.export.columns import CHECKPOINTS, EXTRACTIONS
+from reports.export.identity import identity
+from reports.export.typed import Row, frame
+from reports.finding import ExtractionEvidence, ReportError, Severity
 from reports.rates.leakage import counted
 from scanner.job import LedgerRow, State
-
-Row = dict[str, Any]
 
 NEEDED = (
     "id",
@@ -37,45 +33,8 @@ NEEDED = (
 )
 """Columns read from the extractions table. Pixels, hashes and descriptors are not among them."""
 
-_OTHERS = (
-    "p_value",
-    "others",
-    "others_same_base",
-    "others_as_near",
-    "others_similarity",
-    "others_pdq_distance",
-    "others_phash_distance",
-)
-"""Of a match: what wrong checkpoints reach."""
-
 _DECIDES = (State.DONE, State.QUARANTINED, State.FAILED, State.LEASED, State.QUEUED, State.SKIPPED)
 """The first of these states that a job has is its checkpoint's: one scan that is done makes it scanned."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def frame(rows: Iterable[Row], columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Return rows as a frame with exactly these columns and types; what a row lacks is null.
-
-    A lone surrogate, which JSON can carry and UTF-8 cannot, becomes U+FFFD.
-    """
-    whole = [{column.name: _clean(row.get(column.name)) for column in columns} for row in rows]
-    untyped = pd.DataFrame(whole, columns=[column.name for column in columns])
-    return untyped.astype({column.name: PANDAS[column.type] for column in columns})
-
-
-def identity(record: Checkpoint | Skip, hubs: Mapping[str, str]) -> Row:
-    """Return the columns that say which checkpoint a row is about."""
-    return {
-        "checkpoint_id": f"{record.hub}:{record.repo}@{record.revision}:{record.path}",
-        "hub": str(record.hub),
-        "repo": record.repo,
-        "revision": record.revision,
-        "path": record.path,
-        "url": hub_page(hubs, record.hub, record.repo, record.revision, record.path),
-        "family": record.family,
-        "kind": str(record.kind) if record.kind else None,
-    }
 
 
 def extractions_frame(
@@ -100,28 +59,6 @@ def extractions_frame(
         rows.append({**stored, **known, **own, **_neighbours(evidence.get(stored["id"]))})
     rows.sort(key=lambda row: (row["checkpoint_id"], row["recipe_id"], row["rank"], row["extraction_id"]))
     return frame(rows, EXTRACTIONS)
-
-
-def findings_frame(
-    findings: Sequence[Finding],
-    extractions: pd.DataFrame,
-    checkpoints: Mapping[str, Checkpoint],
-    hubs: Mapping[str, str],
-) -> pd.DataFrame:
-    """Return the findings, strongest first: those that count, those explained, those that are gone.
-
-    Weights that were published more than once have one finding, with its id, and one row for each place.
-    """
-    evidence = {row["extraction_id"]: row for row in extractions.to_dict("records")}
-    rows = []
-    for finding in sorted(findings, key=_weakness):
-        extraction = evidence.get(finding.match.extraction_id, {})
-        places = finding.checkpoint_ids or (finding.match.checkpoint_id,)
-        for place in places:
-            checkpoint = checkpoints.get(place)
-            known = identity(checkpoint, hubs) if checkpoint else {"checkpoint_id": place}
-            rows.append({**_evidence(extraction), **_finding(finding), **known, "places": len(places)})
-    return frame(rows, FINDINGS)
 
 
 def checkpoints_frame(
@@ -151,53 +88,6 @@ def checkpoints_frame(
     return frame((rows[key] for key in sorted(rows)), CHECKPOINTS)
 
 
-def _clean(value: Any) -> Any:
-    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-def _weakness(finding: Finding) -> tuple[float | str, ...]:
-    """Sort key, strongest first: whether it counts, severity, likeness, nearness of the hashes."""
-    match = finding.match
-    return (
-        float(finding.state is FindingState.GONE),
-        float(finding.explained_by_base or finding.explained_by_others),
-        -float(finding.severity),
-        -match.similarity if match.similarity is not None else 2.0,
-        float(match.pdq_distance if match.pdq_distance is not None else 256),
-        float(match.phash_distance if match.phash_distance is not None else 64),
-        finding.id,
-    )
-
-
-def _finding(finding: Finding) -> Row:
-    match = finding.match
-    return {
-        "id": finding.id,
-        "severity": finding.severity.label,
-        "state": str(finding.state),
-        "rule": finding.rule,
-        "counts": counts(finding),
-        "explained_by_base": finding.explained_by_base,
-        "explained_by_others": finding.explained_by_others,
-        "checkpoint_sha256": finding.checkpoint_sha256,
-        "set": match.set_name,
-        "ref_id": match.ref_id,
-        "extraction_id": match.extraction_id,
-        "similarity": match.similarity,
-        "control_similarity": match.control_similarity,
-        "descriptor": match.descriptor,
-        "pdq_distance": match.pdq_distance,
-        "phash_distance": match.phash_distance,
-        "control_pdq_distance": match.control_pdq_distance,
-        "control_phash_distance": match.control_phash_distance,
-        **{name: getattr(match, name) for name in _OTHERS},
-        "mirrored": match.mirrored,
-        "occurrences": finding.occurrences,
-        "first_seen": finding.first_seen or None,
-        "last_seen": finding.last_seen or None,
-    }
-
-
 def _neighbours(evidence: ExtractionEvidence | None) -> Row:
     """Return what is known of an extraction without any reference; nothing before it was matched."""
     if evidence is None:
@@ -209,12 +99,6 @@ def _neighbours(evidence: ExtractionEvidence | None) -> Row:
         "recipes": evidence.recipes,
         "recipes_agreeing": len(evidence.recipes_agreeing),
     }
-
-
-def _evidence(extraction: Mapping[Hashable, Any]) -> Row:
-    """Return what a finding shows of its extraction; nothing when the extraction is gone."""
-    names = ("cluster_size", "cohesion", "seed", "prompt_origin", "recipe_id")
-    return {name: extraction.get(name) for name in names}
 
 
 def _base(checkpoint: Checkpoint) -> Row:

@@ -24,6 +24,7 @@ def hub_page(hubs: Mapping[str, str], hub: str, repo: str, revision: str, path: 
     return f"{where}/{quote(path)}" if path else where
 
 
-def urn(hub: str, repo: str, revision: str, path: str) -> str:
-    """Return a URI that names a checkpoint without an address: never a local path."""
-    return f"hub:{quote(hub)}/{quote(repo)}@{quote(revision, safe='')}" + (f"/{quote(path)}" if path else "")
+def relative(hub: str, repo: str, revision: str, path: str) -> str:
+    """Return a relative URI that names a checkpoint: never an address, never a local path, no way upwards."""
+    where = [hub, *f"{repo}@{revision}".split("/"), *(path.split("/") if path else ())]
+    return "/".join(quote(part, safe="@") if part.strip(".") else "%2E" * len(part) for part in where)

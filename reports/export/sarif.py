@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reports.export.links import urn
+from reports.export.sarif_rules import LEVELS, rule, rule_id
+from reports.export.sarif_text import location, plain
+from reports.export.text import count
 from reports.finding import FindingState, Severity
 from scanner.job import State
 
@@ -15,20 +17,21 @@ if TYPE_CHECKING:
 
 Node = dict[str, Any]
 
-LEVELS = {
-    Severity.LOW: "note",
-    Severity.MEDIUM: "warning",
-    Severity.HIGH: "error",
-    Severity.CRITICAL: "error",
+MOST_RESULTS = 25_000
+"""GitHub refuses a run with more. The strongest are kept, and the log says how many there are in all."""
+MOST_PLACES = 100
+"""Places of one result; GitHub shows no more."""
+MOST_NOTIFICATIONS = 1000
+"""Failed scans that are named one by one."""
+
+BASELINE = {
+    FindingState.NEW: "new",
+    FindingState.KNOWN: "unchanged",
+    FindingState.CHANGED: "updated",
+    FindingState.GONE: "absent",
+    FindingState.WITHDRAWN: "absent",
 }
-SECURITY_SEVERITY = {
-    Severity.LOW: "2.0",
-    Severity.MEDIUM: "5.0",
-    Severity.HIGH: "8.0",
-    Severity.CRITICAL: "9.5",
-}
-"""GitHub takes its words from this number, 0 to 10: over 9.0 critical, from 7.0 high, from 4.0 medium."""
-BASELINE = {FindingState.NEW: "new", FindingState.KNOWN: "unchanged", FindingState.GONE: "absent"}
+"""A suppressed one is new or unchanged, by the run that found it first."""
 
 EXPLAINED = {
     "explained_by_base": "The base model alone comes as near to the reference, "
@@ -36,66 +39,42 @@ EXPLAINED = {
     "explained_by_others": "Half of the wrong checkpoints come as near to the reference, "
     "so it is not this one's own.",
 }
+_SETTLED = {FindingState.SUPPRESSED: "Suppressed", FindingState.WITHDRAWN: "Its reference was withdrawn"}
 
-_MEANINGS = {
-    Severity.LOW: "An extraction resembles a reference: a lead to look into, not evidence.",
-    Severity.MEDIUM: "An extraction is like a reference by two measures that are each too weak alone.",
-    Severity.HIGH: "An extraction is very likely a copy of a reference.",
-    Severity.CRITICAL: "An extraction is a copy of a reference as far as the measures can tell.",
-}
-_HELP = (
-    "The checkpoint gives back a picture of the reference set. Scan again with another seed, "
-    "then decide with a person who may see the picture."
-)
+_EVIDENCE = (
+    "state", "changed", "rule", "similarity", "normalised_similarity", "control_similarity", "descriptor",
+    "pdq_distance", "phash_distance", "phash256_distance", "mirrored", "control_pdq_distance",
+    "control_phash_distance", "control_phash256_distance", "explained_by_base", "explained_by_others",
+    "p_value", "others", "others_same_base", "others_as_near", "others_similarity", "first_seen", "last_seen",
+    "cluster_size", "cohesion", "seed", "recipe_id", "extraction_id", "occurrences",
+)  # fmt: skip
 
 
 def sarif(report: Report) -> Node:
     """Return the log with one run: rules by severity, results, failed scans as notifications, coverage."""
+    ids = report.findings["id"].drop_duplicates()
+    shown = report.findings[report.findings["id"].isin(ids[:MOST_RESULTS])]
     run: Node = {
         "tool": {
             "driver": {
                 "name": "leaksweep",
                 "semanticVersion": report.version,
                 "version": report.version,
-                "rules": [_rule(severity) for severity in Severity],
+                "rules": [rule(severity) for severity in Severity],
             }
         },
         "automationDetails": {"id": "leaksweep/"},
-        "invocations": [_invocation(report)],
+        "invocations": [_invocation(report, len(ids))],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(rows) for _, rows in report.findings.groupby("id", sort=False)],
-        "properties": {"coverage": _coverage(report), "recipe": report.recipe.id},
+        "results": [_result(rows) for _, rows in shown.groupby("id", sort=False)],
+        "properties": {"coverage": _coverage(report), "recipe": report.recipe.id, "findings": len(ids)},
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
 
-def plain(text: str) -> str:
-    """Return text that stands for itself in a SARIF message, where [](), {0} and backslash have a meaning."""
-    for special in "\\[]":
-        text = text.replace(special, f"\\{special}")
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-def rule_id(severity: Severity) -> str:
-    """Return the stable name of a severity's rule; the thresholds may change under it."""
-    return f"leak-{severity.label}"
-
-
-def _rule(severity: Severity) -> Node:
-    return {
-        "id": rule_id(severity),
-        "name": f"TrainingPictureLeak{severity.label.capitalize()}",
-        "shortDescription": {"text": f"Training picture leaks ({severity.label})"},
-        "fullDescription": {"text": _MEANINGS[severity]},
-        "help": {"text": _HELP},
-        "defaultConfiguration": {"level": LEVELS[severity]},
-        "properties": {"security-severity": SECURITY_SEVERITY[severity], "tags": ["privacy", "memorisation"]},
-    }
-
-
 def _result(places: pd.DataFrame) -> Node:
     """Return one finding: its first place is its location, other places of the weights are related ones."""
-    row, *others = places.to_dict("records")
+    row, *others = places.head(MOST_PLACES).to_dict("records")
     severity = Severity[row["severity"].upper()]
     who = plain(row["checkpoint_id"] if pd.isna(row["repo"]) else row["repo"])
     node = {
@@ -105,67 +84,85 @@ def _result(places: pd.DataFrame) -> Node:
         "message": {
             "text": f"{who} gives back {plain(row['ref_id'])} of the reference set {plain(row['set'])}."
         },
-        "locations": [_location(row)],
-        "partialFingerprints": {"findingId/v1": row["id"]},
-        "baselineState": BASELINE[FindingState(row["state"])],
+        "locations": [location(row)],
+        # The second is what GitHub tells alerts apart by, with a count as CodeQL writes it.
+        "partialFingerprints": {"findingId/v1": row["id"], "primaryLocationLineHash": f"{row['id']}:1"},
+        "baselineState": _baseline(row),
         "properties": {name: value for name in _EVIDENCE if (value := _json(row[name])) is not None},
     }
     if others:
-        node["relatedLocations"] = [_location(other) for other in others]
-    why = [text for name, text in EXPLAINED.items() if row[name]]
-    if why:
-        node["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": text} for text in why
-        ]
+        node["relatedLocations"] = [location(other) for other in others]
+    if why := _suppressions(row):
+        node["suppressions"] = why
     return node
 
 
-_EVIDENCE = (
-    "rule", "similarity", "control_similarity", "descriptor", "pdq_distance", "phash_distance", "mirrored",
-    "control_pdq_distance", "control_phash_distance", "explained_by_base", "explained_by_others",
-    "p_value", "others", "others_same_base", "others_as_near", "others_similarity", "first_seen", "last_seen",
-    "cluster_size", "cohesion", "seed", "recipe_id", "extraction_id", "occurrences",
-)  # fmt: skip
+def _baseline(row: dict[Any, Any]) -> str:
+    state = FindingState(row["state"])
+    if state is FindingState.SUPPRESSED:
+        first = _json(row["first_run"])
+        return "new" if first is not None and first == _json(row["last_run"]) else "unchanged"
+    return BASELINE[state]
 
 
-def _location(row: dict[Any, Any]) -> Node:
-    if pd.isna(row["repo"]):
-        hub, _, rest = row["checkpoint_id"].partition(":")
-        uri = urn(hub, rest, "", "")
-    elif pd.isna(row["url"]):
-        uri = urn(row["hub"], row["repo"], row["revision"], row["path"])
-    else:
-        uri = row["url"]
-    return {
-        "physicalLocation": {"artifactLocation": {"uri": uri}},
-        "logicalLocations": [{"fullyQualifiedName": row["checkpoint_id"], "kind": "resource"}],
-    }
+def _suppressions(row: dict[Any, Any]) -> list[Node]:
+    """Return why a finding does not count; empty for one that does, and for one that is merely gone."""
+    why: list[Node] = [
+        {"kind": "external", "status": "accepted", "justification": text}
+        for name, text in EXPLAINED.items()
+        if row[name]
+    ]
+    if words := _SETTLED.get(FindingState(row["state"])):
+        until = _json(row["settled_until"])
+        parts = (
+            f"{words} by {plain(_json(row['settled_by']) or 'nobody named')}",
+            f"at {_json(row['settled_at']) or 'an unknown time'}",
+            f"until {until}" if until else "for good",
+        )
+        reason = plain(_json(row["settled_why"]) or "no reason given")
+        properties = {name: _json(row[f"settled_{name}"]) for name in ("by", "at", "until")}
+        why.append(
+            {
+                "kind": "external",
+                "status": "accepted",
+                "justification": f"{', '.join(parts)}: {reason}",
+                "properties": {name: value for name, value in properties.items() if value is not None},
+            }
+        )
+    return why
 
 
-def _invocation(report: Report) -> Node:
+def _invocation(report: Report, findings: int) -> Node:
     broken = report.checkpoints[report.checkpoints["state"].isin([State.FAILED, State.QUARANTINED])]
+    notes = [_failure(row) for row in broken.head(MOST_NOTIFICATIONS).to_dict("records")]
+    if findings > MOST_RESULTS:
+        notes.append(_left_out("findings", "findings", MOST_RESULTS, findings))
+    if len(broken) > MOST_NOTIFICATIONS:
+        notes.append(_left_out("failed scans", "checkpoints", MOST_NOTIFICATIONS, len(broken)))
     return {
         "executionSuccessful": report.coverage.complete,
         "exitCode": int(report.exit_code),
         "endTimeUtc": report.generated_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "toolExecutionNotifications": [
-            {
-                "level": "error",
-                "message": {
-                    "text": plain(
-                        f"{row['repo']} was not scanned: {_json(row['detail']) or 'no reason given'}"
-                    )
-                },
-                "locations": [_location(row)],
-                "properties": {
-                    "state": row["state"],
-                    "reason": _json(row["reason"]),
-                    "attempts": _json(row["attempts"]),
-                },
-            }
-            for row in broken.to_dict("records")
-        ],
+        "toolExecutionNotifications": notes,
     }
+
+
+def _failure(row: dict[Any, Any]) -> Node:
+    reason = _json(row["detail"]) or "no reason given"
+    return {
+        "level": "error",
+        "message": {"text": f"{plain(row['repo'])} was not scanned: {plain(reason)}"},
+        "locations": [location(row)],
+        "properties": {name: _json(row[name]) for name in ("state", "reason", "attempts")},
+    }
+
+
+def _left_out(what: str, table: str, shown: int, there: int) -> Node:
+    text = (
+        f"This log holds {count(shown)} of {count(there)} {what}, the first of them; "
+        f"{table}.parquet beside it has all."
+    )
+    return {"level": "warning", "message": {"text": text}}
 
 
 def _coverage(report: Report) -> Node:

@@ -72,10 +72,8 @@ def write_report(
     return written
 
 
-def _texts(
-    report: Report, formats: Collection[Format], thumbnails: Mapping[str, bytes]
-) -> dict[str, bytes]:
-    """Return the files that are made in memory, by name: they hold no more than a bounded part of a report."""
+def _texts(report: Report, formats: Collection[Format], thumbnails: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files that are made in memory, by name: each holds a bounded part of a report."""
     texts: dict[str, bytes] = {}
     if Format.HTML in formats:
         texts["report.html"] = page(report, thumbnails).encode()
