@@ -1,0 +1,185 @@
+"""The table of leakage rates: denominators, interval, bounds and correction of each group."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crawler.catalog.sample import Sample
+from crawler.catalog.samples import Weight
+from reports.finding import ReportError
+from reports.rates import groups
+from reports.rates.accuracy import FalseFindings, Sensitivity, false_findings
+from reports.rates.correction import Correction, corrected
+from reports.rates.estimate import Design, Estimate, Floats, bounds, clustered, simple, weighted
+from reports.rates.facts import Facts
+from reports.rates.rate import NO_RATE, NO_REFERENCES, Rate, RateTable
+from reports.rates.units import MISSING, Fate, sampled, units
+
+if TYPE_CHECKING:
+    from reports.report import Report
+
+Cluster = Literal["auto", "owner", "none"]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A stratified sample of the catalog, under its name."""
+
+    name: str
+    sample: Sample
+    weights: Mapping[str, Weight]
+    """By checkpoint id, as `crawler.catalog.samples.weights` gives them."""
+
+
+def rate_table(
+    report: Report,
+    *,
+    by: Sequence[Sequence[str]] = (("hub",), ("family",), ("kind",), ("age",), ("popularity",)),
+    facts: Facts | None = None,
+    decoy_hits: Collection[str] | None = None,
+    drawn: Drawn | None = None,
+    sensitivity: Sensitivity | None = None,
+    cluster: Cluster = "auto",
+) -> RateTable:
+    """Return the rates at the report's `fail_on` and above. The same arguments give the same table.
+
+    Args:
+        by: groupings; each is one name of `groups.NAMES` or several, which are crossed.
+        facts: of the catalog; without them age, popularity and year are unknown, and each place is a unit.
+        decoy_hits: checkpoints that matched a decoy, as `reports.rates.accuracy.decoy_hits` gives them;
+            None: not known, and so no correction.
+        drawn: counts the sample's members alone, with their weights.
+        sensitivity: of the method; None corrects for false findings alone.
+        cluster: whether the checkpoints of one owner are taken to be alike. "auto": where owners repeat,
+            and no sample was drawn, whose chance does not ask for owners.
+
+    Raises:
+        ReportError: there is no such group, or clusters are asked for beside a sample.
+    """
+    if drawn is not None and cluster == "owner":
+        raise ReportError(
+            f'sample "{drawn.name}": its interval comes from how it was drawn, where owners have no part; '
+            "ask for clusters without a sample"
+        )
+    groupings = [groups.check(names) for names in by]
+    rows = units(report.checkpoints, report.findings, report.fail_on, facts or Facts(), report.generated_at)
+    scanned = rows[rows["fate"] == Fate.SCANNED]
+    hit = None if decoy_hits is None else int(scanned["checkpoint_id"].isin(list(decoy_hits)).sum())
+    wrong = false_findings(report.matching, hit, len(scanned))
+    if drawn is not None:
+        rows = sampled(rows, drawn.sample, drawn.weights)
+    design = _design(rows, drawn) if drawn else None
+    count = _Counting(
+        rows=rows,
+        design=design,
+        drawn_weights=_drawn_weights(rows, drawn) if drawn else np.ones(len(rows)),
+        clustered=_clustered(rows, drawn, cluster),
+        compared=bool(report.matching and any(not one.decoy and one.pairs for one in report.matching.sets)),
+        false_findings=wrong,
+        sensitivity=sensitivity,
+    )
+    made = [count.rate({}, np.ones(len(rows), bool))]
+    for names in groupings:
+        made += count.grouped(names)
+    return RateTable(
+        rates=tuple(made),
+        severity=report.fail_on,
+        sample=drawn.name if drawn else None,
+        false_findings=wrong,
+        sensitivity=sensitivity,
+        unreached=_unreached(design) if design else 0.0,
+    )
+
+
+def _clustered(rows: pd.DataFrame, drawn: Drawn | None, cluster: Cluster) -> bool:
+    if cluster == "auto":
+        return drawn is None and bool(rows.loc[rows["fate"] == Fate.SCANNED, "owner"].duplicated().any())
+    return cluster == "owner"
+
+
+def _design(rows: pd.DataFrame, drawn: Drawn) -> Design:
+    """Weights N / r, with r the members of a stratum whose fate is known: those missing are taken to be like
+    the others of their stratum. Members that are no fine-tune are known, and in no rate."""
+    known = rows["fate"].isin([Fate.SCANNED, Fate.OUTSIDE]).to_numpy()
+    strata = rows["stratum"].to_numpy(np.int64)
+    population = {number: float(one.population) for number, one in enumerate(drawn.sample.strata)}
+    answered = Counter(strata[known].tolist())
+    weights = [population[stratum] / answered[stratum] if answered[stratum] else 0.0 for stratum in strata]
+    return Design(
+        weights=np.where(known, weights, 0.0), strata=np.where(known, strata, -1), population=population
+    )
+
+
+def _unreached(design: Design) -> float:
+    reached = set(design.strata.tolist())
+    return sum(size for stratum, size in design.population.items() if stratum not in reached)
+
+
+def _drawn_weights(rows: pd.DataFrame, drawn: Drawn) -> Floats:
+    """N / n: what a member stands for before anybody knows whether it can be scanned."""
+    strata = drawn.sample.strata
+    return np.array([float(strata[number].weight) for number in rows["stratum"]], np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counting:
+    """What all groups have in common."""
+
+    rows: pd.DataFrame
+    design: Design | None
+    drawn_weights: Floats
+    """1 for each without a sample."""
+    clustered: bool
+    compared: bool
+    false_findings: FalseFindings | str
+    sensitivity: Sensitivity | None
+
+    def grouped(self, names: tuple[str, ...]) -> list[Rate]:
+        found = []
+        labels = self.rows[list(names)].astype(str)
+        for _, first in labels.drop_duplicates().iterrows():
+            group = {name: str(first[name]) for name in names}
+            inside = (labels == pd.Series(group)).all(axis=1).to_numpy(bool)
+            found.append(self.rate(group, inside))
+        return sorted(found, key=lambda rate: groups.order(rate.group))
+
+    def rate(self, group: Mapping[str, str], inside: Mask) -> Rate:
+        fates = self.rows["fate"]
+        scanned = inside & (fates == Fate.SCANNED).to_numpy(bool)
+        leaks = scanned & self.rows["leaks"].to_numpy(bool)
+        missing = inside & fates.isin(MISSING).to_numpy(bool)
+        skipped = self.rows.loc[inside & (fates == Fate.SKIPPED).to_numpy(bool), "reason"]
+        reasons = sorted(Counter(skipped).items(), key=lambda item: (-item[1], item[0]))
+        estimate = self._estimate(leaks, scanned) if self.compared else None
+        correction: Correction | str = NO_RATE if self.compared else NO_REFERENCES
+        if estimate is not None:
+            wrong = self.false_findings
+            correction = wrong if isinstance(wrong, str) else corrected(estimate, wrong, self.sensitivity)
+        return Rate(
+            group=group,
+            fates={fate: int((fates[inside] == fate).sum()) for fate in Fate},
+            leaked=int(leaks.sum()),
+            skipped_by_reason={reason or "not given": number for reason, number in reasons},
+            estimate=estimate,
+            bounds=bounds(*(self._sum(which) for which in (leaks, scanned, missing))) if estimate else None,
+            correction=correction,
+        )
+
+    def _estimate(self, leaks: Mask, scanned: Mask) -> Estimate | None:
+        if self.design is not None:
+            return weighted(leaks, scanned, self.design)
+        if self.clustered:
+            owners, _ = pd.factorize(self.rows.loc[scanned, "owner"])
+            return clustered(leaks[scanned], owners.astype(np.int64))
+        return simple(leaks[scanned])
+
+    def _sum(self, which: Mask) -> float:
+        return float(self.drawn_weights[which].sum())
