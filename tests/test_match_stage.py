@@ -12,115 +12,34 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
-from fakes_pictures import scene
-from fakes_scanner import job
-from PIL import Image, ImageOps
+from fakes_matching import (
+    BASE_KNOWS,
+    DECOY,
+    HASHER,
+    LEAKED,
+    MIRRORED,
+    NOW,
+    STRANGER,
+    World,
+    describe,
+    extraction,
+    fill,
+    picture,
+    scan,
+)
+from fakes_scanner import VAULT, job
 
-from extraction.descriptors import Thumbnail
-from extraction.extraction import Extraction
 from reports.finding import FindingState, ReportError, Severity
-from reports.matching.hashes import Hasher, canonical, open_hasher
-from reports.matching.stage import last_summary, match_stage
-from reports.references.store import References
-from reports.settings import ReportsSettings
 from reports.findings.store import FindingStore
+from reports.matching.hash_store import HashStore
+from reports.matching.hashes import Hasher, canonical
+from reports.matching.stage import last_summary
+from reports.settings import ReportsSettings
 from scanner.extraction_store import ExtractionStore
 from scanner.job import Outcome, State
 
-NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
-HASHER = open_hasher()
 needs_pdq = pytest.mark.skipif(not HASHER.has_pdq, reason="pdqhash is not installed")
-describe = Thumbnail()
-
-LEAKED, MIRRORED, BASE_KNOWS, STRANGER, DECOY = range(5)
-"""Ranks of what the one scanned checkpoint gave."""
-
-
-def picture(seed: int) -> Image.Image:
-    return scene(seed, (96, 96))
-
-
-def extraction(rank: int, image: Image.Image, control: Image.Image) -> Extraction:
-    vectors = describe([np.asarray(image), np.asarray(control)])
-    return Extraction(
-        rank=rank,
-        seed=rank,
-        prompt="a cat",
-        cluster=(rank, rank + 100),
-        cohesion=0.9,
-        score=0.5,
-        descriptor=vectors[0],
-        control_descriptor=vectors[1],
-        control_similarity=float(vectors[0] @ vectors[1]),
-        pixels=np.asarray(image),
-        control_pixels=np.asarray(control),
-    )
-
-
-def scan(extractions: ExtractionStore, name: str, *found: Extraction) -> str:
-    subject = job(name)
-    done = Outcome(job_id=subject.id, state=State.DONE, extractions=found, descriptor=describe.name)
-    extractions.write(subject, done, now=NOW)
-    return subject.id
-
-
-class World:
-    """Stores in one folder, as the command lays them out."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.extractions = ExtractionStore(home / "lance")
-        self.references = References(home / "lance")
-        self.store = FindingStore(home / "lance")
-        self.settings = ReportsSettings(decoys=("decoys",))
-
-    def match(self, **changes):
-        arguments = {
-            "extractions": self.extractions,
-            "references": self.references,
-            "store": self.store,
-            "settings": self.settings,
-            "digests": {},
-            "now": lambda: NOW,
-            **changes,
-        }
-        return match_stage(**arguments)
-
-    def state(self):
-        """All that a run leaves behind, but for what it counts of itself."""
-        summary = last_summary(self.store)
-        assert summary is not None
-        return {
-            "findings": self.store.findings(),
-            "matches": self.store.matches(),
-            "false matches": self.store.matches(decoys=True),
-            "hashes": self.store.hashes().to_pylist(),
-            "pictures": self.extractions.image_ids(),
-            "summary": replace(summary, hashed=0, erased=0),
-        }
-
-
-def fill(home: Path) -> World:
-    """A checkpoint that leaked pictures 1 and 2 (mirrored), whose base gives 3 by itself; 4 is nobody's."""
-    world = World(home)
-    for name, seeds in (("artist", (1, 2, 3)), ("decoys", (11, 12))):
-        folder = home / name
-        folder.mkdir(parents=True)
-        for seed in seeds:
-            picture(seed).save(folder / f"{seed}.png")
-        world.references.add_folder(name, folder, [describe], now=NOW)
-    scan(
-        world.extractions,
-        "cats",
-        extraction(LEAKED, picture(1), picture(21)),
-        extraction(MIRRORED, ImageOps.mirror(picture(2)), picture(22)),
-        extraction(BASE_KNOWS, picture(3), picture(3)),
-        extraction(STRANGER, picture(4), picture(24)),
-        extraction(DECOY, picture(11), picture(25)),
-    )
-    return world
 
 
 @pytest.fixture(scope="module")
@@ -184,15 +103,90 @@ def test_a_match_with_a_decoy_is_a_false_one_and_no_finding(world):
 
 
 def test_pixels_of_what_matched_nothing_are_gone_from_the_disk(world):
-    before = {name: png for name, png, _ in world.extractions.images(sorted(world.extractions.image_ids()))}
+    before = {name: world.extractions.seals([name]) for name in world.extractions.image_ids()}
     summary = world.match()
     assert ranks(world.extractions.image_ids()) == {LEAKED, MIRRORED, BASE_KNOWS}
     assert (summary.erased, summary.kept) == (2, 3)
-    for name, png in before.items():
-        assert on_disk(world.home / "lance", png) == (name in world.extractions.image_ids())
+    for name, seals in before.items():
+        assert len(seals) == 3  # the key, the picture and its control
+        for seal in seals:
+            assert on_disk(world.home, seal) == (name in world.extractions.image_ids())
 
 
-@pytest.mark.parametrize(("keep", "left"), [("all", 5), ("none", 0)])
+def test_what_the_run_says_of_each_picture_is_on_record(world):
+    world.match()
+    fates = {ranks([one.extraction_id]).pop(): one for one in world.extractions.keys.fates()}
+    assert {rank: one.matched for rank, one in fates.items()} == {
+        LEAKED: True,
+        MIRRORED: True,
+        BASE_KNOWS: True,
+        STRANGER: False,
+        DECOY: False,
+    }
+    assert fates[STRANGER].dropped_why == "unmatched"
+    assert fates[LEAKED].dropped_why is None
+
+
+def test_a_legal_hold_keeps_a_picture_that_matched_nothing(world):
+    (stranger,) = [one for one in world.extractions.image_ids() if ranks([one]) == {STRANGER}]
+    with world.engine.begin() as db:
+        world.desk.holds.put(db, stranger, "ann", "court")
+    world.match()
+    assert ranks(world.extractions.image_ids()) == {LEAKED, MIRRORED, BASE_KNOWS, STRANGER}
+    with world.engine.begin() as db:
+        world.desk.holds.release(db, stranger, "ann")
+    world.match()
+    assert stranger not in world.extractions.image_ids()
+
+
+def test_a_negative_set_suppresses_and_what_it_suppresses_keeps_no_picture(world):
+    settings = ReportsSettings(decoys=("decoys",), negatives=("innocent",))
+    folder = world.home / "innocent"
+    folder.mkdir()
+    picture(1).save(folder / "logo.png")
+    world.references.add_folder("innocent", folder, [describe], now=NOW)
+    summary = world.match(settings=settings)
+    found = {one.match.ref_id: one for one in world.store.findings()}
+    assert found["1.png"].state is FindingState.SUPPRESSED
+    assert found["1.png"].settled_by == "set innocent"
+    assert found["2.png"].state is FindingState.NEW
+    assert "logo.png" not in found
+    assert summary.suppressed == 1
+    assert ranks(world.extractions.image_ids()) == {MIRRORED, BASE_KNOWS}
+
+
+def test_a_withdrawn_reference_restates_its_finding(world):
+    world.match()
+    world.references.withdraw("artist", "1.png", "ann", "asked by the artist")
+    summary = world.match()
+    found = {one.match.ref_id: one for one in world.store.findings()}
+    assert (found["1.png"].state, found["1.png"].settled_by) == (FindingState.WITHDRAWN, "ann")
+    assert (summary.withdrawn, summary.gone) == (1, 0)
+    assert ranks(world.extractions.image_ids()) == {MIRRORED, BASE_KNOWS}
+    world.references.restore("artist", "1.png")
+    world.match()
+    assert {one.match.ref_id: one.state for one in world.store.findings()}["1.png"] is FindingState.CHANGED
+
+
+def test_a_suppressed_finding_is_not_counted_until_the_day(world):
+    world.match()
+    (finding,) = [one for one in world.store.findings() if one.match.ref_id == "1.png"]
+    world.desk.suppressions.put(finding.id, "ann", "licensed", until=None)
+    summary = world.match()
+    assert summary.suppressed == 1
+    assert sum(summary.findings.values()) == 1
+
+
+def test_occurrences_lie_under_findings(world):
+    scan(world.extractions, "dogs", extraction(0, picture(1), picture(30)))
+    world.match()
+    found = world.store.findings()
+    for one in found:
+        assert len(world.store.occurrences(one.id)) == one.occurrences
+    assert len(world.store.occurrences()) == sum(one.occurrences for one in found)
+
+
+@pytest.mark.parametrize(("keep", "left"), [("all", 5), ("never", 0)])
 def test_pixels(world, keep, left):
     summary = world.match(settings=ReportsSettings(pixels=keep))
     assert summary.kept == len(world.extractions.image_ids()) == left
@@ -204,7 +198,7 @@ def test_a_new_set_is_matched_with_old_extractions_without_their_pixels(world):
     assert codes.phash is not None
     listed = world.home / "list.txt"
     listed.write_text(f"phash {codes.phash.hex()}\n" + (f"pdq {codes.pdq.hex()}\n" if codes.pdq else ""))
-    world.references.add_hashes("partner", listed)
+    world.references.add_list("partner", listed)
     summary = world.match()
     assert summary.hashed == 0
     found = [one for one in world.store.findings() if one.match.set_name == "partner"]
@@ -221,7 +215,7 @@ def test_the_base_explains_a_hash_too(world):
     codes = HASHER(canonical(picture(3)))
     listed = world.home / "list.txt"
     listed.write_text(f"pdq {codes.pdq.hex()}")
-    world.references.add_hashes("partner", listed)
+    world.references.add_list("partner", listed)
     world.match()
     (found,) = [one for one in world.store.findings() if one.match.set_name == "partner"]
     assert found.match.control_pdq_distance == 0
@@ -284,7 +278,7 @@ def test_without_references_nothing_is_found_and_nothing_fails(tmp_path):
 def test_without_extractions_nothing_fails(tmp_path):
     world = World(tmp_path)
     (tmp_path / "list.txt").write_text("9b6cd3a40f2e71d8")
-    world.references.add_hashes("partner", tmp_path / "list.txt")
+    world.references.add_list("partner", tmp_path / "list.txt")
     assert world.match(settings=ReportsSettings()).extractions == 0
 
 
@@ -300,7 +294,7 @@ def test_a_setting_that_names_no_set_is_an_error(world, settings):
 
 def test_two_matchings_at_once_are_refused(world):
     with world.store.writing(), pytest.raises(ReportError, match="another process"):
-        world.match(store=FindingStore(world.home / "lance"))
+        world.match(desk=replace(world.desk, findings=FindingStore(world.home / "lance", world.engine)))
 
 
 def test_progress_tells_what_is_done(world):
@@ -329,18 +323,26 @@ def raise_killed():
 
 
 POINTS = [
-    (FindingStore, "put_hashes", True),
+    (HashStore, "put_hashes", True),
     (FindingStore, "replace_matches", False),
     (FindingStore, "replace_matches", True),
     (FindingStore, "replace_findings", True),
-    (ExtractionStore, "erase_images", True),
     (FindingStore, "put_run", False),
+    (FindingStore, "put_run", True),
+    (ExtractionStore, "erase_dropped", False),
+    (ExtractionStore, "erase_dropped", True),
 ]
 
 
 def dying(world, cls, name, after, death):
-    broken = dies(cls, name, after=after, death=death)(world.home / "lance")
-    return {"store" if cls is FindingStore else "extractions": broken}
+    broken = dies(cls, name, after=after, death=death)
+    stores = {
+        HashStore: ("hashes", lambda: broken(world.home / "lance-hashes", VAULT)),
+        FindingStore: ("findings", lambda: broken(world.home / "lance", world.engine)),
+        ExtractionStore: ("extractions", lambda: broken(world.home / "lance", world.extractions.keys)),
+    }
+    place, make = stores[cls]
+    return {"desk": replace(world.desk, **{place: make()})}
 
 
 @pytest.mark.parametrize(("cls", "name", "after"), POINTS)
