@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, Codes
+from reports.matching.hashes import Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,21 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceIndex:
-    """One set."""
+    """One set, without what is withdrawn and what is not to be matched yet."""
 
     set_name: str
     ref_ids: pa.Array
-    """(R,) strings, ascending. Kept in Arrow: ten million Python strings would take a gigabyte."""
+    """(R,) strings, each once. Kept in Arrow: ten million Python strings would take a gigabyte."""
     owner: NDArray[np.int64]
     """(V,) index into `ref_ids` of the reference that each hashed view belongs to, ascending."""
     phash: Codes
     """(V,)"""
     pdq: Codes
     """(V,) unusable where the quality was too low."""
+    phash256: Codes
+    """(V,)"""
+    opinions: NDArray[np.int8]
+    """(R,) places in `reports.references.opinions.OPINIONS`."""
     vectors: dict[str, Vectors]
     """By descriptor name and maker."""
     mirrored: dict[str, Vectors]
@@ -58,35 +61,16 @@ class ReferenceIndex:
             owner=np.searchsorted(references, self.owner[views]),
             phash=self.phash[views],
             pdq=self.pdq[views],
+            phash256=self.phash256[views],
+            opinions=self.opinions[references],
             vectors={name: part(one) for name, one in self.vectors.items()},
             mirrored={name: part(one) for name, one in self.mirrored.items()},
         )
 
 
-def build_index(
-    set_name: str, hashes: pa.Table, descriptors: pa.Table, *, min_pdq_quality: int
-) -> ReferenceIndex:
-    """Make an index of a set's rows in the tables `references` and `reference_descriptors`.
-
-    A PDQ hash of unknown quality is taken as good: a hash list does not tell.
-    """
-    hashes = hashes.sort_by("ref_id")
-    column = hashes["ref_id"].combine_chunks()
-    first = np.ones(len(column), np.bool_)
-    if len(column) > 1:
-        first[1:] = np.asarray(pc.not_equal(column[1:], column[:-1]))
-    ref_ids = column.filter(pa.array(first))
-    good = np.asarray(pc.fill_null(pc.greater_equal(hashes["pdq_quality"], min_pdq_quality), True), np.bool_)
-    names = cast("list[str]", pc.unique(descriptors["descriptor"]).to_pylist())
-    return ReferenceIndex(
-        set_name=set_name,
-        ref_ids=ref_ids,
-        owner=np.cumsum(first) - 1,
-        phash=Codes.of(hashes["phash"], PHASH_BYTES),
-        pdq=Codes.of(hashes["pdq"], PDQ_BYTES).where(good),
-        vectors=_by_maker(names, descriptors, ref_ids, mirrored=False),
-        mirrored=_by_maker(names, descriptors, ref_ids, mirrored=True),
-    )
+def absent(count: int, size: int) -> Codes:
+    """A column without a hash of `size` bytes, in next to no memory."""
+    return Codes(np.broadcast_to(np.zeros((1, size // 8), np.uint64), (count, size // 8)), _none(count))
 
 
 def unit_rows(column: Any) -> NDArray[np.float32]:
@@ -96,12 +80,5 @@ def unit_rows(column: Any) -> NDArray[np.float32]:
     return flat.reshape(len(array), -1) if len(array) else np.zeros((0, 0), np.float32)
 
 
-def _by_maker(names: list[str], rows: pa.Table, ref_ids: pa.Array, *, mirrored: bool) -> dict[str, Vectors]:
-    found = {}
-    for name in names:
-        mine = rows.filter((pc.field("descriptor") == name) & (pc.field("mirrored") == mirrored))
-        if len(mine):
-            owner = np.asarray(pc.index_in(mine["ref_id"], value_set=ref_ids), np.int64)
-            order = np.argsort(owner, kind="stable")
-            found[name] = Vectors(owner[order], unit_rows(mine["vector"])[order])
-    return found
+def _none(count: int) -> NDArray[np.bool_]:
+    return np.broadcast_to(np.zeros(1, np.bool_), (count,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from reports.finding import Reference, ReportError
+from reports.finding import Opinion, Reference, ReportError
 from reports.matching.hashes import Hasher, canonical
+from reports.references.crops import variants
 
 if TYPE_CHECKING:
     from extraction.descriptors import Descriptor
@@ -38,9 +40,10 @@ SUFFIXES = frozenset(
 )
 """What is taken for a picture; captions and other files in the folder are passed over, and counted."""
 
-_SQUARE = 1.02
-"""Sides that differ by less than this ratio make a square: its centre is not hashed a second time."""
-
+_LARGE = 4096
+"""Pixels. A picture with a longer side is halved until it has none, before anything makes a copy of it."""
+_STILLS = frozenset(("MPO",))
+"""Formats in which a second frame is no movement: telephones keep a preview or a depth map there."""
 _SAME_MIRRORED = ("sscd",)
 """Descriptors to which a mirror is the same picture: SSCD gives the two a cosine of 0.95 (median of 106)."""
 _BATCH = 32
@@ -49,7 +52,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A picture that is not in the set, and why."""
+    """A picture, or an entry of a list, that is not in the set, and why."""
 
     ref_id: str
     reason: str
@@ -72,53 +75,76 @@ def picture_files(folder: Path) -> tuple[list[Path], int]:
     return pictures, len(visible) - len(pictures)
 
 
-def read_picture(path: Path) -> Image.Image:
-    """Read a picture whole and bring it to its canonical form; the first frame of an animation.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture in its canonical form."""
+
+    image: Image.Image
+    animated: bool
+    """It has more frames; `image` is the first of them."""
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture whole and bring it to its canonical form.
+
+    What a header claims is believed before anything is unpacked, and one copy of the pixels is held at
+    most: a small file takes no more memory than a large photograph.
 
     Raises:
         ReportError: the file is no picture, is cut off, or would be too large in memory.
     """
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
-                raise ReportError(f"{image.width} x {image.height} px is too large; make it smaller")
-            return canonical(image)
+        with warnings.catch_warnings():
+            # From a tenth of a billion pixels on Pillow warns, and from two tenths it raises.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
+                    raise ReportError(f"{image.width} x {image.height} px is too large; make it smaller")
+                animated = image.format not in _STILLS and getattr(image, "is_animated", False)
+                return Picture(canonical(_smaller(image)), animated)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ReportError("its header says it is too large; make it smaller") from error
     # What Pillow's many decoders raise for a damaged file.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise ReportError(f"cannot be read as a picture: {_reason(error)}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ReportError("its header says it is too large; make it smaller") from error
 
 
-def views(image: Image.Image) -> Iterator[tuple[str, Image.Image]]:
-    """Yield a picture by name as it is, and its centre square where it is not square.
-
-    Trainers cut pictures to a square by default. A hash of the whole of a 1.6 to 1 photograph is
-    then as far from what the model learned (116 of 256 bits) as any stranger's.
-    """
-    yield "full", image
-    side = min(image.size)
-    if max(image.size) > side * _SQUARE:
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        yield "square", image.crop((left, top, left + side, top + side))
+def _smaller(image: Image.Image) -> Image.Image:
+    factor = -(-max(image.size) // _LARGE)
+    if factor == 1 or image.mode.startswith("I;16"):
+        return image
+    if image.mode in ("1", "P", "PA"):
+        # Their values are no brightness that could be averaged.
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image.reduce(factor)
 
 
 def references(
-    set_name: str, folder: Path, files: Sequence[Path], hasher: Hasher, describe: Sequence[Descriptor]
+    set_name: str,
+    folder: Path,
+    files: Sequence[Path],
+    hasher: Hasher,
+    describe: Sequence[Descriptor],
+    opinion: Opinion = Opinion.POSITIVE,
 ) -> Iterator[Reference | Rejected]:
-    """Yield each picture's views, one after the other, or why it is left out. Reads files as it goes."""
+    """Yield each picture's views, one after the other, or why it is left out. Reads files as it goes.
+
+    Of an animation, the first frame is in the set, and the others are named as left out.
+    """
     for start in range(0, len(files), _BATCH):
         pictures: list[tuple[str, str, Image.Image]] = []
         for path in files[start : start + _BATCH]:
             ref_id = path.relative_to(folder).as_posix()
             try:
-                image = read_picture(path)
+                picture = read_picture(path)
             except ReportError as error:
                 yield Rejected(ref_id, str(error))
             else:
-                pictures += ((ref_id, view, part) for view, part in views(image))
+                pictures += ((ref_id, view, part) for view, part in variants(picture.image))
+                if picture.animated:
+                    yield Rejected(ref_id, "is animated: only its first frame is looked for; save the others")
         if pictures:
-            yield from _described(set_name, pictures, hasher, describe)
+            yield from _described(set_name, pictures, hasher, describe, opinion)
 
 
 def _described(
@@ -126,6 +152,7 @@ def _described(
     pictures: list[tuple[str, str, Image.Image]],
     hasher: Hasher,
     describe: Sequence[Descriptor],
+    opinion: Opinion,
 ) -> Iterator[Reference | Rejected]:
     pixels = [np.asarray(image) for _, _, image in pictures]
     mirrors = [np.asarray(ImageOps.mirror(image)) for _, _, image in pictures]
@@ -138,12 +165,14 @@ def _described(
             ref_id=ref_id,
             view=view,
             phash=hashes.phash,
+            phash256=getattr(hashes, "phash256", None),
             pdq=hashes.pdq,
             pdq_quality=hashes.pdq_quality,
             descriptors=_told(vectors, index),
             mirror_descriptors=_told(mirrored, index),
+            opinion=opinion,
         )
-        if reference.phash or reference.pdq or reference.descriptors:
+        if reference.phash or reference.phash256 or reference.pdq or reference.descriptors:
             yield reference
         elif view == "full":
             yield Rejected(ref_id, "is too plain to be told from other plain pictures")

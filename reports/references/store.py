@@ -1,22 +1,28 @@
-"""Reference sets: hashes and descriptors of the pictures to look for, in LanceDB. Never the pictures."""
+"""Reference sets: hashes and descriptors of what is looked for, sealed, in LanceDB. Never the pictures."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import islice
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from reports.finding import Reference, ReportError
-from reports.references.hash_lists import HashList, read_hash_list
+from sqlalchemy import Engine
+
+from reports.finding import Opinion, ReportError
 from reports.matching.hashes import Hasher, open_hasher
-from reports.references.index import ReferenceIndex, build_index
-from reports.references.pictures import Rejected, picture_files, references
-from reports.references.rows import DESCRIPTORS, REFERENCES, SETS, ReferenceSet, descriptor_rows, hash_rows
-from reports.tables import connect, hold, lock_of, open_table, rewrite
+from reports.references import details
+from reports.references.folders import without_rejected, write_pictures
+from reports.references.index import ReferenceIndex
+from reports.references.listing import SIGNALS, ListFile, Names, read_into, vanished
+from reports.references.loading import load_index
+from reports.references.pictures import picture_files, references
+from reports.references.rows import ReferenceSet
+from reports.references.sealed_store import SealedStore
+from reports.references.withdrawals import Withdrawal, Withdrawals
+from scanner.vault import Vault
 
 if TYPE_CHECKING:
     from extraction.descriptors import Descriptor
@@ -24,67 +30,74 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with how many are done, of how many."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ROWS_OF_PICTURES = 128
-_ROWS_OF_HASHES = 100_000
-"""Rows written at once. A picture's are larger, and slow enough to make that progress is shown between."""
-
 
 class References:
-    """The reference sets in one folder, written by one process at a time."""
+    """The reference sets in one folder, written by one process at a time.
 
-    def __init__(self, path: Path, *, hasher: Hasher | None = None) -> None:
-        """Open the store, making it where it is missing.
+    Args:
+        path: folder of the LanceDB store, made where it is missing.
+        vault: seals what is confidential: everything of a reference, but counts.
+        engine: from `crawler.catalog.engine.open_engine`, for withdrawals.
 
-        Raises:
-            ReportError: it was made by another version of leaksweep.
-        """
+    Raises:
+        ReportError: the store was made by another version of leaksweep, or cannot be made.
+    """
+
+    def __init__(self, path: Path, vault: Vault, engine: Engine, *, hasher: Hasher | None = None) -> None:
         self.path = path
-        self._hasher = hasher or open_hasher()
-        self._store = connect(path)
-        self._lock = lock_of(path, "references")
-        open_table(self._store, "reference_sets", SETS)
-        open_table(self._store, "references", REFERENCES)
-        open_table(self._store, "reference_descriptors", DESCRIPTORS)
+        self._vault = vault
+        self._given_hasher = hasher
+        self._withdrawals = Withdrawals(engine)
+        self._store = SealedStore(path, vault)
 
-    def writing(self) -> AbstractContextManager[object]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the store for writing; may be nested.
 
         Raises:
-            ReportError: another process writes to it.
+            ReportError: another process writes to it, or it is read-only.
         """
-        return hold(self._lock, self.path)
+        return self._store.writing()
 
     def sets(self) -> tuple[ReferenceSet, ...]:
-        """Return all sets, by name."""
-        rows = self._store.open_table("reference_sets").search().to_arrow().sort_by("name").to_pylist()
-        return tuple(ReferenceSet.of(row) for row in rows)
+        """Return all sets, by name.
+
+        Raises:
+            ReportError: one of them was sealed with another key.
+        """
+        return tuple(self._store.sets.all().values())
 
     def named(self, names: Iterable[str]) -> tuple[ReferenceSet, ...]:
         """Return sets by name.
 
         Raises:
-            ReportError: one of them does not exist.
+            ReportError: one of them does not exist, or was sealed with another key.
         """
-        known = {one.name: one for one in self.sets()}
-        wanted = tuple(names)
-        for name in wanted:
-            if name not in known:
-                there_are = ", ".join(known) or "none"
-                raise ReportError(f'reference set "{name}" does not exist; there are: {there_are}')
-        return tuple(known[name] for name in wanted)
+        return self._store.named(names)
 
-    def load(self, names: Iterable[str], *, min_pdq_quality: int = 50) -> Iterator[ReferenceIndex]:
+    def load(
+        self, names: Iterable[str], *, min_pdq_quality: int = 50, now: datetime | None = None
+    ) -> Iterator[ReferenceIndex]:
         """Yield sets as arrays, one after the other, so that only one lies in memory.
 
+        Left out are withdrawn references, and hashes that are disabled until a day after `now`.
+
         Raises:
-            ReportError: one of them does not exist.
+            ReportError: a set does not exist, was sealed with another key, or is damaged.
         """
+        at = now or datetime.now(UTC)
         for one in self.named(names):
-            where = f"set_name = '{one.name}'"
-            hashes = self._store.open_table("references").search().where(where).to_arrow()
-            descriptors = self._store.open_table("reference_descriptors").search().where(where).to_arrow()
-            yield build_index(one.name, hashes, descriptors, min_pdq_quality=min_pdq_quality)
+            withdrawn = self._withdrawals.of_persons(one.name)
+            read = partial(self._store.read, one)
+            yield load_index(one, read, min_pdq_quality=min_pdq_quality, withdrawn=withdrawn, now=at)
+
+    def details(self, set_name: str, ref_ids: Collection[str]) -> dict[str, details.Details]:
+        """Return what the giver says of these references, by id, for an evidence page. Not for exports.
+
+        Raises:
+            ReportError: as `load`.
+        """
+        (one,) = self.named([set_name])
+        return details.details_of(self._store.read(one, "hashes", details.COLUMNS), ref_ids)
 
     def add_folder(
         self,
@@ -92,6 +105,7 @@ class References:
         folder: Path,
         describe: Sequence[Descriptor],
         *,
+        opinion: Opinion = Opinion.POSITIVE,
         on_corrupt: Literal["report", "fail"] = "report",
         progress: Progress | None = None,
         now: datetime | None = None,
@@ -102,6 +116,7 @@ class References:
             name: letters, digits, dot, dash and underscore; 64 at most.
             describe: the descriptors to measure with. A set can only be compared, but by hash, with
                 extractions of the same makers.
+            opinion: of all pictures; negative for known innocent ones.
             on_corrupt: leave a picture that cannot be used out of the set and name it in `rejected`, or
                 raise and add nothing.
 
@@ -114,13 +129,12 @@ class References:
             raise ReportError(
                 f"{folder}: holds no picture; a reference set needs one at least (JPEG, PNG, ...)"
             )
-        with self.writing():
-            self._begin(name)
-            rows = references(name, folder, files, self._hasher, describe)
+        with self.writing(), self._store.new_blocks(name) as writer:
+            rows = references(name, folder, files, self._hasher, describe, opinion)
             if on_corrupt == "fail":
-                rows = _without_rejected(rows)
+                rows = without_rejected(rows)
             done = (lambda entries: progress(entries, len(files))) if progress else None
-            entries, rejected = self._write(rows, _ROWS_OF_PICTURES, done)
+            entries, rejected = write_pictures(rows, writer, done)
             if not entries:
                 raise ReportError(
                     f"{folder}: none of its {len(files)} pictures can be used; "
@@ -131,104 +145,117 @@ class References:
                 kind="pictures",
                 entries=entries,
                 rejected=rejected,
+                left_out=len(rejected),
                 passed_over=passed_over,
-                duplicates=0,
+                opinions={str(opinion): entries},
                 descriptors=tuple(one.name for one in describe),
                 hashes=self._hasher.name,
                 added_at=now or datetime.now(UTC),
+                blocks=writer.table,
+                parts=writer.close(),
+                key=self._vault.fingerprint,
             )
-            self._store.open_table("reference_sets").add(added.row())
+            self._withdrawals.forget(name)
+            self._store.sets.put(added)
         return added
 
-    def add_hashes(self, name: str, path: Path, *, now: datetime | None = None) -> ReferenceSet:
-        """Add a hash list as a set; see `read_hash_list`.
+    def add_list(
+        self,
+        name: str,
+        path: Path,
+        *,
+        form: str | None = None,
+        mapping: Mapping[str, str] | None = None,
+        source: str = "",
+        progress: Callable[[int], None] | None = None,
+        now: datetime | None = None,
+    ) -> ReferenceSet:
+        """Add a list of hashes as a set; see `reports.references.formats.read_list`.
+
+        Args:
+            name: as for `add_folder`.
+            source: who gave the list, where its entries do not tell. Confidential.
+            progress: called with the count of entries read so far.
 
         Raises:
-            ReportError: the name is taken or not allowed, or the list has a bad line or no hash.
+            ReportError: the name is taken or not allowed, or the list has a bad entry or none to keep.
         """
-        listed = read_hash_list(path)
-        with self.writing():
-            self._begin(name)
-            entries, rejected = self._write(_listed(name, listed), _ROWS_OF_HASHES, None)
-            added = ReferenceSet(
-                name=name,
-                kind="hashes",
-                entries=entries,
-                rejected=rejected,
-                passed_over=0,
-                duplicates=listed.duplicates,
-                descriptors=(),
-                hashes="",
-                added_at=now or datetime.now(UTC),
+        with self.writing(), self._store.new_blocks(name) as writer:
+            added, _ = read_into(
+                writer, Names(1), ListFile.of(path, form, mapping, source), progress, now or datetime.now(UTC)
             )
-            self._store.open_table("reference_sets").add(added.row())
+            self._withdrawals.forget(name)
+            self._store.sets.put(added)
         return added
 
+    def update(
+        self,
+        name: str,
+        path: Path,
+        *,
+        form: str | None = None,
+        mapping: Mapping[str, str] | None = None,
+        source: str = "",
+        progress: Callable[[int], None] | None = None,
+        now: datetime | None = None,
+    ) -> ReferenceSet:
+        """Put a newer list in place of a set's, in one commit; arguments as for `add_list`.
+
+        What the newer list has no longer, or says was withdrawn, is withdrawn by "list NAME"; what it has
+        again comes back, but for what a person withdrew. Killed anywhere, the old list stands as it was.
+
+        Raises:
+            ReportError: there is no such set, it holds pictures, or as `add_list`.
+        """
+        at = now or datetime.now(UTC)
+        with self.writing():
+            (old,) = self.named([name])
+            if old.kind != "hashes":
+                raise ReportError(
+                    f'reference set "{name}" holds pictures, and only a list can be updated; remove the set '
+                    f"and add it again: leaksweep refs remove {name}"
+                )
+            with self._store.new_blocks(name, instead_of=old) as writer:
+                names = Names(writer.edition, self._store.read(old, "hashes", ["ref_id", *SIGNALS]))
+                given = ListFile.of(path, form, mapping, source)
+                new, collation = read_into(writer, names, given, progress, at)
+                gone = vanished(self._store.read(old, "hashes", ["ref_id"]), collation)
+                self._withdrawals.prepare(name, new.edition, gone=gone, back=collation.present, at=at)
+                self._store.sets.put(new)
+        return new
+
     def remove(self, name: str) -> None:
-        """Remove a set, and erase its hashes from the disk.
+        """Remove a set, and erase it from the disk. Needs no key. What people withdrew stays written down.
 
         Raises:
             ReportError: there is no such set.
         """
         with self.writing():
-            self.named([name])
-            self._store.open_table("reference_sets").delete(f"name = '{name}'")
-            self._drop_unlisted()
+            self._store.drop(name)
+            self._withdrawals.forget(name)
 
-    def _begin(self, name: str) -> None:
-        if not _NAME.fullmatch(name):
-            raise ReportError(
-                f"{name!r} cannot name a reference set; use letters, digits, dot, dash and underscore, "
-                "64 at most"
-            )
-        if name in {one.name for one in self.sets()}:
-            raise ReportError(
-                f'reference set "{name}" exists already; remove it first: leaksweep refs remove {name}'
-            )
-        self._drop_unlisted()
+    def withdraw(self, set_name: str, ref_id: str, who: str, why: str) -> Withdrawal:
+        """Stop looking for a reference from the next load on.
 
-    def _write(
-        self, rows: Iterator[Reference | Rejected], at_once: int, progress: Callable[[int], None] | None
-    ) -> tuple[int, tuple[Rejected, ...]]:
-        """Write references; return how many there were, views counted once, and what was rejected.
-
-        The set's own row comes after them: until it is there, the set is not, and they are dropped again.
+        Raises:
+            ReportError: the set has no such reference.
         """
-        entries, rejected, last = 0, [], ""
-        while part := list(islice(rows, at_once)):
-            found = [one for one in part if isinstance(one, Reference)]
-            rejected += [one for one in part if isinstance(one, Rejected)]
-            for one in found:
-                entries, last = entries + (one.ref_id != last), one.ref_id
-            self._store.open_table("references").add(hash_rows(found))
-            self._store.open_table("reference_descriptors").add(descriptor_rows(found))
-            if progress:
-                progress(entries + len(rejected))
-        return entries, tuple(rejected)
+        if not self.details(set_name, [ref_id]):
+            raise ReportError(f'reference set "{set_name}" has no reference "{ref_id}"; check its name')
+        return self._withdrawals.put(set_name, ref_id, who=who, why=why)
 
-    def _drop_unlisted(self) -> None:
-        """Erase rows of sets that were removed, or whose adding was cut off or failed."""
-        listed = ", ".join(f"'{one.name}'" for one in self.sets()) or "''"
-        for table, columns in (("references", REFERENCES), ("reference_descriptors", DESCRIPTORS)):
-            if self._store.open_table(table).count_rows(f"set_name NOT IN ({listed})"):
-                rewrite(self._store, table, columns, f"set_name IN ({listed})")
+    def restore(self, set_name: str, ref_id: str) -> None:
+        """Look again for a reference that a person withdrew.
 
+        Raises:
+            ReportError: it is not withdrawn, or its list withdrew it.
+        """
+        self._withdrawals.lift(set_name, ref_id)
 
-def _without_rejected(rows: Iterator[Reference | Rejected]) -> Iterator[Reference | Rejected]:
-    for row in rows:
-        if isinstance(row, Rejected):
-            raise ReportError(f"{row.ref_id}: {row.reason}; nothing was added. Repair or remove the file")
-        yield row
+    def withdrawn(self) -> Mapping[tuple[str, str], Withdrawal]:
+        """Return what is withdrawn now, by set and reference. Needs no key."""
+        return self._withdrawals.all(self._store.sets.editions())
 
-
-def _listed(set_name: str, listed: HashList) -> Iterator[Reference | Rejected]:
-    for line in listed.implausible:
-        yield Rejected(str(line), "nearly all of its bits are 0 or 1: it would match every plain picture")
-    for one in listed.hashes:
-        yield Reference(
-            set_name=set_name,
-            ref_id=str(one.line),
-            phash=one.code if one.algorithm == "phash" else None,
-            pdq=one.code if one.algorithm == "pdq" else None,
-            pdq_quality=None,
-        )
+    @cached_property
+    def _hasher(self) -> Hasher:
+        return self._given_hasher or open_hasher()

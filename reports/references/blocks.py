@@ -1,0 +1,151 @@
+"""A set's rows on the disk: sealed blocks in a table of the set's own.
+
+A table of its own, because dropping it is the one way in which LanceDB lets go of all its bytes at once:
+deleted rows stay until their file is compacted, which would read every other set into memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import lancedb
+import pyarrow as pa
+
+from reports.finding import ReportError
+from reports.references.rows import ReferenceSet
+from reports.tables import open_table, schema
+from scanner.vault import Vault, VaultError
+
+ROWS = 65_536
+"""In a block, at most."""
+BYTES = 32 << 20
+"""In a block, about: descriptors are large."""
+
+BLOCKS = schema(
+    pa.field("id", pa.string()),
+    pa.field("set_name", pa.string()),
+    pa.field("part", pa.int32()),
+    pa.field("kind", pa.string()),
+    pa.field("count", pa.int32()),
+    # Ciphertext does not compress.
+    pa.field("sealed", pa.large_binary(), metadata={"lance-encoding:compression": "none"}),
+    key="id",
+)
+_PREFIX = "reference_blocks-"
+
+
+class BlockWriter:
+    """Writes blocks into a new table. Until the set's row names the table, it belongs to nothing."""
+
+    def __init__(self, store: lancedb.DBConnection, set_name: str, edition: int, vault: Vault) -> None:
+        self.table = f"{_PREFIX}{secrets.token_hex(8)}"
+        self.parts: Counter[str] = Counter()
+        self._store = store
+        self.set_name = set_name
+        self.edition = edition
+        self.key = vault.fingerprint
+        self._vault = vault
+        self._waiting: dict[str, pa.Table] = {}
+        open_table(store, self.table, BLOCKS)
+
+    def put(self, kind: str, rows: pa.Table) -> None:
+        """Take rows of a kind; they are written when there are enough for a block."""
+        waiting = self._waiting.pop(kind, None)
+        rows = pa.concat_tables([waiting, rows]) if waiting is not None else rows
+        while len(rows) >= ROWS or rows.nbytes >= BYTES:
+            size = ROWS if rows.nbytes < BYTES else max(1, min(ROWS, len(rows) * BYTES // rows.nbytes))
+            self._write(kind, rows.slice(0, size))
+            rows = rows.slice(size)
+        if len(rows):
+            self._waiting[kind] = rows
+
+    def close(self) -> Mapping[str, int]:
+        """Write what still waits; return how many blocks of each kind there are."""
+        for kind, rows in self._waiting.items():
+            self._write(kind, rows)
+        self._waiting.clear()
+        return dict(self.parts)
+
+    def _write(self, kind: str, rows: pa.Table) -> None:
+        part = self.parts[kind]
+        data = _packed(rows)
+        block = {
+            "id": _id(kind, part),
+            "set_name": self.set_name,
+            "part": part,
+            "kind": kind,
+            "count": len(rows),
+            "sealed": self._vault.seal(data, _about(self.set_name, self.edition, kind, part)),
+        }
+        self._store.open_table(self.table).add(pa.Table.from_pylist([block], schema=BLOCKS))
+        self.parts[kind] += 1
+
+
+def read_blocks(
+    store: lancedb.DBConnection, one: ReferenceSet, kind: str, vault: Vault, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield a set's rows of a kind, a block at a time, in the order in which they were written.
+
+    Raises:
+        ReportError: a block is missing or damaged, or another process replaced the set meanwhile.
+    """
+    try:
+        for part in range(one.parts.get(kind, 0)):
+            table = store.open_table(one.blocks)
+            # One at a time: a scan of them all would hold many blocks at once.
+            found = table.search().where(f"id = '{_id(kind, part)}'").select(["sealed"]).limit(1).to_arrow()
+            if not len(found):
+                raise ReportError(f"{_what(one, kind, part)} is missing; {_remedy(one)}")
+            data = vault.open(found["sealed"][0].as_py(), _about(one.name, one.edition, kind, part))
+            yield _unpacked(data, columns)
+    except VaultError as error:
+        raise ReportError(f"{_what(one, kind, part)} is damaged; {_remedy(one)}") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        # What Lance raises for a table, or a file of it, that is not there any more.
+        raise ReportError(
+            f'reference set "{one.name}": its blocks cannot be read: another process replaced or removed it '
+            "meanwhile, or files are missing; try again"
+        ) from error
+
+
+def drop_tables(store: lancedb.DBConnection, keep: frozenset[str]) -> None:
+    """Drop all tables of blocks but these, and with them their bytes on the disk."""
+    for name in store.list_tables().tables:
+        if name.startswith(_PREFIX) and name not in keep:
+            store.drop_table(name)
+
+
+def _packed(rows: pa.Table) -> bytes:
+    rows = rows.unify_dictionaries().combine_chunks()
+    out = pa.BufferOutputStream()
+    # Most columns of most lists are empty, and shrink to nothing.
+    with pa.ipc.new_stream(out, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(rows)
+    return out.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _unpacked(data: bytes, columns: list[str] | None) -> pa.Table:
+    with pa.ipc.open_stream(data) as stream:
+        fields = [stream.schema.get_field_index(name) for name in columns] if columns else None
+    options = pa.ipc.IpcReadOptions(included_fields=fields) if fields else None
+    with pa.ipc.open_stream(data, options=options) as stream:
+        return stream.read_all()
+
+
+def _id(kind: str, part: int) -> str:
+    return f"{kind}/{part}"
+
+
+def _about(set_name: str, edition: int, kind: str, part: int) -> str:
+    # The edition too, so that no block of an older one can stand in for it.
+    return f"{set_name}/{edition}/{kind}/{part}"
+
+
+def _what(one: ReferenceSet, kind: str, part: int) -> str:
+    return f'reference set "{one.name}": block {part} of its {kind}'
+
+
+def _remedy(one: ReferenceSet) -> str:
+    return f"remove the set and add it again: leaksweep refs remove {one.name}"
