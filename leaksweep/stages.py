@@ -244,6 +244,7 @@ def sweep(
 ) -> Iterator[Summary]:
     """Yield each stage's summary as it ends. One that was cut off goes on, and its findings stay new."""
     from leaksweep.crawling import crawl
+    from leaksweep.noticing import after_sweep
 
     run.home.prepare()
     run.home.begin_sweep()
@@ -254,6 +255,7 @@ def sweep(
     yield retain(run)
     yield report(run, fail_on=fail_on, out=out, thumbs=thumbs)
     run.home.end_sweep()
+    yield from after_sweep(run, fail_on=fail_on)
 
 
 def environment_tokens() -> dict[Hub, str | None]:

@@ -51,7 +51,10 @@ def finish(run: Run, summaries: Iterable[Summary]) -> int:
         run.say(summary.text())
     code = worst(*ended)
     content = {summary.stage: summary.content for summary in ended}
-    run.finish({**content, "exit_code": code}, ended[-1].text() if run.quiet else "")
+    # Quiet is the result alone: the last stage's, and whether it could be told where it should be.
+    result = ended[-2:] if ended[-1].stage == "notify" else ended[-1:]
+    text = "\n".join(summary.text() for summary in result) if run.quiet else ""
+    run.finish({**content, "exit_code": code}, text)
     return code
 
 
