@@ -112,7 +112,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as raw, pq.ParquetFile(raw) as file:
             there = [name for name in (*NEEDED, *_OPTIONAL) if name in file.schema_arrow.names]
             number = 0
             for batch in file.iter_batches(columns=there):

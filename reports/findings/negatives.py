@@ -46,10 +46,8 @@ def set_aside(
         key = one.match.set_name, one.match.ref_id
         known = key[0] in negatives or opinions.get(key) is Opinion.NEGATIVE
         (innocent if known else wanted).append(one)
-    of: dict[str, list[Match]] = defaultdict(list)
-    for one in innocent:
-        of[one.match.extraction_id].append(one.match)
-    return [_marked(one, of.get(one.match.extraction_id, [])) for one in wanted], innocent
+    near = _Nearest(one.match for one in innocent)
+    return [_marked(one, near) for one in wanted], innocent
 
 
 def hold_down(judged: Iterable[Judged], opinions: Opinions) -> list[Judged]:
@@ -68,16 +66,46 @@ def _held_down(one: Judged, opinion: Opinion | None) -> Judged:
     return Judged(one.match, replace(verdict, severity=Severity.HIGH, rule=rule))
 
 
-def _marked(one: Judged, innocent: Iterable[Match]) -> Judged:
-    measures = one.verdict.measures or _measured(one.match)
-    # The nearest by what the rule rests on, and among equals the first by name: the same from run to run.
-    nearer = sorted(
-        (each for each in innocent if _as_near(each, one.match, measures)),
-        key=lambda each: (_distance(each, measures), each.set_name, each.ref_id),
-    )
-    if not nearer:
+class _Nearest:
+    """Innocent matches by extraction and measures, nearest first; each order is made once."""
+
+    def __init__(self, innocent: Iterable[Match]) -> None:
+        self._of: dict[str, list[Match]] = defaultdict(list)
+        for each in innocent:
+            self._of[each.extraction_id].append(each)
+        self._ordered: dict[tuple[str, tuple[str, ...]], list[tuple[tuple[float, ...], Match]]] = {}
+
+    def to(self, wanted: Match, measures: tuple[str, ...]) -> Match | None:
+        """Return the nearest that is at least as near by every measure; among equals the first by name."""
+        limit = _distances(wanted, measures)
+        if limit is None:
+            return None
+        for distances, each in self._order(wanted.extraction_id, measures):
+            if distances[0] > limit[0]:
+                return None
+            comparable = each.descriptor == wanted.descriptor or not set(measures) & set(_HIGHER_IS_NEARER)
+            if comparable and all(mine <= most for mine, most in zip(distances, limit, strict=True)):
+                return each
+        return None
+
+    def _order(self, extraction_id: str, measures: tuple[str, ...]) -> list[tuple[tuple[float, ...], Match]]:
+        if extraction_id not in self._of:
+            return []
+        key = extraction_id, measures
+        if key not in self._ordered:
+            measured = ((_distances(each, measures), each) for each in self._of[extraction_id])
+            self._ordered[key] = sorted(
+                ((distances, each) for distances, each in measured if distances is not None),
+                key=lambda pair: (pair[0], pair[1].set_name, pair[1].ref_id),
+            )
+        return self._ordered[key]
+
+
+def _marked(one: Judged, near: _Nearest) -> Judged:
+    measures = one.verdict.measures or tuple(name for name in _NAMES if getattr(one.match, name) is not None)
+    match = near.to(one.match, measures)
+    if match is None:
         return one
-    match = nearer[0]
     said = ", ".join(
         f"{_NAMES[name]} {getattr(match, name):.4g}, here {getattr(one.match, name):.4g}" for name in measures
     )
@@ -85,24 +113,12 @@ def _marked(one: Judged, innocent: Iterable[Match]) -> Judged:
     return Judged(one.match, replace(one.verdict, aside_by=f"set {match.set_name}", aside_why=why))
 
 
-def _measured(match: Match) -> tuple[str, ...]:
-    return tuple(name for name in _NAMES if getattr(match, name) is not None)
-
-
-def _as_near(innocent: Match, wanted: Match, measures: Collection[str]) -> bool:
-    if not measures:
-        return False
-    if any(name in _HIGHER_IS_NEARER for name in measures) and innocent.descriptor != wanted.descriptor:
-        return False
-    return all(_nearer(getattr(innocent, name), getattr(wanted, name), name) for name in measures)
-
-
-def _nearer(innocent: float | None, wanted: float | None, measure: str) -> bool:
-    if innocent is None or wanted is None:
-        return False
-    return innocent >= wanted if measure in _HIGHER_IS_NEARER else innocent <= wanted
-
-
-def _distance(match: Match, measures: Collection[str]) -> tuple[float, ...]:
-    values = [(name, getattr(match, name)) for name in measures]
-    return tuple(-value if name in _HIGHER_IS_NEARER else value for name, value in values)
+def _distances(match: Match, measures: tuple[str, ...]) -> tuple[float, ...] | None:
+    """Return how far it is by each measure, lower is nearer; None where one of them is missing."""
+    found: list[float] = []
+    for name in measures:
+        value = getattr(match, name)
+        if value is None:
+            return None
+        found.append(-value if name in _HIGHER_IS_NEARER else value)
+    return tuple(found) or None
