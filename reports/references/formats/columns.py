@@ -110,7 +110,7 @@ class Columns:
         text = self._text(row, "quality")
         if not text:
             return None
-        if not text.isdecimal() or int(text[:4]) > 100:
+        if not text.isdecimal() or len(text) > 3 or int(text) > 100:
             raise place.fault("its quality is no whole number from 0 to 100")
         return int(text)
 

@@ -16,7 +16,7 @@ HEAD = 1 << 16
 """Bytes that are looked at to tell formats apart."""
 LONGEST_LINE = 1 << 20
 """Characters. The longest hash of the field, a TMK of a video, has about 350,000."""
-LONGEST_ENTRY = 1 << 24
+LONGEST_ENTRY = 1 << 21
 """Bytes between the ends of two entries of a JSON or XML list."""
 _BOM = b"\xef\xbb\xbf"
 

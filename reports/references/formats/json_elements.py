@@ -17,22 +17,36 @@ from reports.finding import ReportError
 from reports.references.formats.files import HEAD, Stream, head_of, readable
 from reports.references.formats.listed import Place
 
+DEEPEST = 64
+"""Levels of nesting. A document of brackets alone would fill the memory with the paths to them."""
+_ITEM = "item"
+"""What stands in a path for the place in an array."""
 
-def whereabouts(head: bytes, keys: Set[str]) -> str | None:
-    """Return ijson's prefix of the outermost objects that have one of these keys; None: there are none.
+
+def whereabouts(head: bytes, keys: Set[str]) -> tuple[str, ...] | None:
+    """Return the path of the outermost objects that have one of these keys; None: there are none.
 
     Args:
         head: the document's first bytes, cut off anywhere.
     """
-    found: list[str] = []
+    found: list[tuple[str, ...]] = []
+    path: list[str] = []
     try:
-        for prefix, event, value in ijson.parse(io.BytesIO(head), multiple_values=True):
-            if event == "map_key" and value in keys:
-                found.append(prefix)
-    except (ijson.JSONError, UnicodeDecodeError):
+        for event, value in ijson.basic_parse(io.BytesIO(head), multiple_values=True):
+            if event == "map_key":
+                path[-1] = value
+                if value in keys:
+                    found.append(tuple(path[:-1]))
+            elif event in ("start_map", "start_array"):
+                path.append(_ITEM)
+            elif event in ("end_map", "end_array"):
+                path.pop()
+            if len(path) > DEEPEST:
+                break
+    except (ijson.JSONError, ValueError):
         # It is cut off, or broken; whoever reads it whole will say where.
         pass
-    return min(found, key=lambda prefix: prefix.count("."), default=None)
+    return min(found, key=len, default=None)
 
 
 def elements(path: Path, keys: Set[str], what: str) -> Iterator[tuple[Place, Mapping[str, Any]]]:
@@ -41,29 +55,66 @@ def elements(path: Path, keys: Set[str], what: str) -> Iterator[tuple[Place, Map
     Raises:
         ReportError: the file cannot be read, is no JSON, or holds no such objects.
     """
-    prefix = whereabouts(head_of(path), keys)
-    if prefix is None:
+    at = whereabouts(head_of(path), keys)
+    if at is None:
         raise ReportError(
             f"{path.name}: no {what} in its first {HEAD >> 10} KiB; "
             "export the list again, or name its format with --format"
         )
     with readable(path), path.open("rb") as file:
         stream = Stream(file, path.name)
-        found = ijson.items(stream, prefix, multiple_values=True, use_float=True, buf_size=HEAD)
+        found = _values(stream, list(at))
         while True:
             place = Place(path.name, f"element {stream.entries + 1}")
             try:
                 element = next(found, None)
             except ijson.IncompleteJSONError:
                 raise place.fault("the file ends in it, or it is no JSON", "export the list again") from None
-            except (ijson.JSONError, UnicodeDecodeError):
+            except (ijson.JSONError, ValueError):
                 raise place.fault("is no JSON", "export the list again") from None
+            except _TooDeep:
+                raise place.fault(f"is nested more than {DEEPEST} levels deep") from None
             if element is None:
                 return
-            if not isinstance(element, dict):
+            if not isinstance(element[0], dict):
                 raise place.fault("is no object")
             stream.ended()
-            yield place, element
+            yield place, element[0]
+
+
+class _TooDeep(Exception):
+    """The document is nested too deep."""
+
+
+def _values(stream: Stream, at: list[str]) -> Iterator[tuple[Any]]:
+    """Yield each value at a path. ijson's own `items` would be twice as fast, but has no limit of depth."""
+    path: list[str] = []
+    builder = ijson.ObjectBuilder()
+    building = 0
+    for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True, buf_size=HEAD):
+        opens = event in ("start_map", "start_array")
+        closes = event in ("end_map", "end_array")
+        if building:
+            builder.event(event, value)
+            building += opens - closes
+            if not building:
+                yield (builder.value,)
+            elif building > DEEPEST:
+                raise _TooDeep
+        elif event == "map_key":
+            path[-1] = value
+        elif closes:
+            path.pop()
+        elif path == at and event != "start_array":
+            if opens:
+                builder, building = ijson.ObjectBuilder(), 1
+                builder.event(event, value)
+            else:
+                yield (value,)
+        elif opens:
+            path.append(_ITEM)
+            if len(path) > DEEPEST:
+                raise _TooDeep
 
 
 def text(place: Place, element: Mapping[str, Any], key: str, *, default: str | None = None) -> str:

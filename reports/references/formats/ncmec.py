@@ -21,6 +21,8 @@ from reports.references.formats.said import moment
 
 _ROOT = "queryResult"
 _DELETED = "deleted"
+_DEEPEST = 32
+"""Levels of elements; an entry's feedback has 8."""
 
 
 def read_ncmec(path: Path) -> Iterator[Entry]:
@@ -78,6 +80,10 @@ def _elements(path: Path) -> Iterator[tuple[Place, Element]]:
         for event, element in _events(stream, path.name):
             if event == "start":
                 open_elements.append(element)
+                if len(open_elements) > _DEEPEST:
+                    raise Place(path.name, f"after {stream.entries} entries").fault(
+                        f"is nested more than {_DEEPEST} levels deep"
+                    )
                 if len(open_elements) == 1 and _name(element) != _ROOT:
                     raise ReportError(
                         f"{path.name}: is XML, but not NCMEC's, whose first element is {_ROOT}; "
