@@ -12,7 +12,7 @@ from leaksweep import __version__
 from leaksweep.stores import Stores
 from leaksweep.summaries import counted
 from reports.export.links import PUBLIC
-from reports.finding import Finding
+from reports.finding import Finding, FindingState
 from reports.findings.baseline import Baseline, against_baseline
 from reports.findings.restating import restate
 from reports.matching.stage import last_summary
@@ -76,7 +76,8 @@ def since_baseline(report: Report, baseline: Baseline) -> tuple[str, ...]:
     """What is to be said of a baseline, for a person."""
     found = report.findings.drop_duplicates("id")
     states = {str(state): int(count) for state, count in found["state"].value_counts().items()}
-    away = len(set(baseline.standings) - set(found["id"]))
+    held = {name for name, then in baseline.standings.items() if then.state is not FindingState.GONE}
+    away = len(held - set(found["id"]))
     lines = [f"against {baseline.name}: {counted(states)}; {report.failing} new or changed fail"]
     if away:
         lines.append(f"{away} findings of the baseline are not known here: deleted since, or of another home")

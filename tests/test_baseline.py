@@ -9,13 +9,16 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fakes_reports import a_checkpoint, a_finding, a_report
+from fakes_home import opened_home
+from fakes_reports import NOW, a_checkpoint, a_finding, a_report
 
+from leaksweep.cli import main
 from reports.export.columns import FINDINGS
 from reports.export.jsonl import write_jsonl
 from reports.export.typed import arrow_table
 from reports.finding import FindingState, ReportError, Severity
 from reports.findings.baseline import against_baseline, read_baseline
+from reports.findings.states import against
 from reports.report import ExitCode
 
 ONE = a_checkpoint()
@@ -155,3 +158,26 @@ def test_with_a_baseline_only_what_is_new_or_changed_fails(state, severity, with
     found = [a_finding(ONE, severity=severity, state=state)]
     assert a_report([ONE], findings=found).exit_code is without
     assert a_report([ONE], findings=found, baseline="findings.jsonl").exit_code is against
+
+
+def test_the_command_reads_a_baseline_before_it_writes_over_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = tmp_path / "report"
+    found = [a_finding(ONE, "kept"), a_finding(ONE, "spread")]
+    with opened_home(tmp_path / "home") as stores:
+        stores.findings.replace_findings(against(found, [], 1, NOW))
+
+    def call(*words):
+        home = ["--home", str(tmp_path / "home"), "--out", str(report), "--json"]
+        code = main(["report", *home, *words])
+        said = capsys.readouterr()
+        return code, json.loads(said.out)["report"] if said.out else said.err
+
+    assert call()[1]["failing"] == 2
+    (_, said) = call("--baseline", str(report / "findings.jsonl"))
+    assert (said["failing"], said["baseline"]) == (0, "findings.jsonl")
+    (report / "findings.jsonl").write_text("{}")
+    assert call("--baseline", str(report / "findings.jsonl")) == (
+        2,
+        'leaksweep: findings.jsonl, line 1: "id" is missing or no text; give findings.jsonl of a report\n',
+    )
