@@ -32,14 +32,14 @@ def _of_set(one: SetSummary, extractions: int) -> Iterator[str]:
         yield f"{name}: the set is empty, so nothing of it can be found."
     elif not described:
         yield (
-            f"{name}: hashes only. A copy that training has cropped, or set on a border, has another hash and is "
-            "not found: in published tests 9 % of copies with 5 % cropped away were. Where the pictures can be "
-            "had, add them as a folder."
+            f"{name}: hashes only. A copy that training has cropped, or that has a border, has another hash: in "
+            "a published test PDQ found 9 % of the copies with 5 % cropped away. Where the pictures can be had, "
+            "add them as a folder, and their crops are looked for too."
         )
     if extractions and described and not any(one.compared_by[measure] for measure in described):
         yield (
-            f"{name}: described by {visible(', '.join(described))}, and no extraction is, so only hashes could "
-            f"be compared. Add the set again with the descriptor of the scan."
+            f"{name}: described by {visible(', '.join(described))}, and no extraction is, so only hashes "
+            "could be compared. Add the set again with the descriptor of the scan."
         )
     if extractions:
         dark = [title for measure, title in HASHES.items() if one.compared_by.get(measure) == 0]
@@ -58,7 +58,8 @@ def _of_hashes(matching: MatchSummary) -> Iterator[str]:
     lost = {state: number for state, number in matching.pdq.items() if number and state != "hashed"}
     if lost:
         listed = ", ".join(f"{count(number)} {state}" for state, number in lost.items())
-        yield f"{counted(sum(lost.values()), 'extraction has', 'extractions have')} no PDQ hash to compare: {listed}."
+        number = counted(sum(lost.values()), "extraction has", "extractions have")
+        yield f"{number} no PDQ hash to compare: {listed}."
     if matching.unhashed:
         number = counted(matching.unhashed, "extraction has", "extractions have")
         yield f"{number} no hash at all and can only be compared by descriptor."

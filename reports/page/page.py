@@ -18,6 +18,9 @@ from reports.finding import Severity
 from reports.page.limits import HASHES, blind_spots
 from reports.page.policy import data_uri, policy
 from reports.page.rows import STANDINGS, Row, findings_json, findings_rows, frame_rows
+from reports.rates.rate import RateTable
+from reports.rates.sentence import sentence
+from reports.rates.table import rate_table
 from scanner.job import State
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
     css, script = _part("report.css"), "\n".join(map(_part, SCRIPT))
     findings = findings_rows(report.findings)
     pictures = _pictures(findings, thumbnails)
+    rates = _rates(report)
     broken = frame_rows(
         report.checkpoints[report.checkpoints["state"].isin([State.FAILED, State.QUARANTINED])]
     )
@@ -69,7 +73,9 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             thumbnails=bool(thumbnails),
             generations=int(report.checkpoints["generations"].sum()),
             references=[one for one in report.matching.sets if not one.decoy] if report.matching else [],
-            canaries=getattr(report.matching, "canaries", None),
+            canaries=report.matching.canaries if report.matching else None,
+            rates=rates,
+            said=sentence(rates.total, rates) if rates else "",
             blind_spots=blind_spots(report),
             hashes=HASHES,
             ladder=_ladder(report),
@@ -120,6 +126,14 @@ def _standings(findings: Sequence[Row]) -> dict[str, dict[str, int]]:
         severity.label: {str(standing): counts[severity.label, standing] for standing in STANDINGS}
         for severity in reversed(Severity)
     }
+
+
+def _rates(report: Report) -> RateTable | None:
+    """Return the rates that the report carries, or those that follow from it alone; None of nothing seen."""
+    given: RateTable | None = getattr(report, "rates", None)
+    if given is not None or not report.coverage.total:
+        return given
+    return rate_table(report, by=[("hub",)])
 
 
 def _values(findings: Sequence[Row], name: str) -> list[str]:

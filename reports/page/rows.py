@@ -15,7 +15,7 @@ from reports.settings import Ladder, ReportsSettings
 
 Row = dict[str, Any]
 
-CHECKPOINT = ("hub", "repo", "url", "family", "kind", "path")
+CHECKPOINT = ("hub", "repo", "url", "family", "kind", "path", "checkpoint_sha256")
 """Written once for each checkpoint, however many findings it has."""
 
 FINDING = (
@@ -23,13 +23,10 @@ FINDING = (
     "severity",
     "state",
     "rule",
-    "counts",
     "explained_by_base",
     "explained_by_others",
-    "checkpoint_sha256",
     "set",
     "ref_id",
-    "extraction_id",
     "occurrences",
     "similarity",
     "normalised_similarity",
@@ -80,9 +77,9 @@ STANDINGS = (
 The first three count."""
 
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
-"""What could end the element or begin another; inside JSON strings, where alone they stand, these are they."""
+"""What could end the element or begin another. They stand inside JSON strings only, where these mean them."""
 
-_DIGITS = 4
+_DIGITS = 3
 """Significant ones of a similarity or a p-value: finer than any rung."""
 
 
@@ -92,7 +89,8 @@ def findings_rows(frame: pd.DataFrame) -> list[Row]:
     `places` lists the checkpoint ids with these very weights, and `standing` is one of `STANDINGS`.
     """
     rows: dict[str, Row] = {}
-    names = ["checkpoint_id", *CHECKPOINT, *(name for name in FINDING if name in frame.columns)]
+    wanted = ("checkpoint_id", "extraction_id", *CHECKPOINT, *FINDING)
+    names = [name for name in wanted if name in frame.columns]
     for place in frame_rows(frame[names]):
         row = rows.setdefault(place["id"], {**place, "standing": standing(place), "places": []})
         row["places"].append(place)
@@ -124,7 +122,8 @@ def findings_json(rows: Sequence[Row], settings: ReportsSettings, pictures: Mapp
             **{name: _short(row[name]) for name in FINDING if name in row},
             "standing": row["standing"],
             "checkpoint": numbers[row["checkpoint_id"]],
-            "elsewhere": [numbers[place["checkpoint_id"]] for place in row["places"][1:]] or None,
+            "elsewhere": ",".join(str(numbers[place["checkpoint_id"]]) for place in row["places"][1:])
+            or None,
             "seed": None if row["seed"] is None else str(row["seed"]),  # 64 bits, and JavaScript has 53
             "picture": pictures.get(row["extraction_id"] or ""),
         }
@@ -132,6 +131,7 @@ def findings_json(rows: Sequence[Row], settings: ReportsSettings, pictures: Mapp
     ]
     descriptors = {row["descriptor"] for row in rows if row["descriptor"]}
     content = {
+        "count": len(found),
         "findings": columns(found),
         "checkpoints": columns([{name: place[name] for name in CHECKPOINT} for place in places.values()]),
         "rungs": {
@@ -155,16 +155,18 @@ def rungs(ladder: Ladder, descriptors: Iterable[str]) -> dict[str, dict[str, flo
 
 
 def columns(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return rows by column. One that is empty is left out; few words that many rows share are listed once."""
+    """Return rows by column: as they are, or words and which of them each row has, where words come again.
+
+    A column with one word has no `at`; one that is empty everywhere is left out.
+    """
     packed: dict[str, Any] = {}
     for name in rows[0] if rows else ():
         values = [row[name] for row in rows]
-        if all(value is None for value in values):
-            continue
-        words = list(dict.fromkeys(values)) if isinstance(values[0], str) else values
-        if 2 * len(words) < len(values):
-            at = {word: number for number, word in enumerate(words)}
-            packed[name] = {"words": words, "at": [at[value] for value in values]}
+        at = {word: number for number, word in enumerate(dict.fromkeys(values))}
+        if len(at) == 1:
+            packed |= {name: {"words": list(at)}} if values[0] is not None else {}
+        elif 2 * len(at) < len(values):
+            packed[name] = {"words": list(at), "at": [at[value] for value in values]}
         else:
             packed[name] = values
     return packed
@@ -178,4 +180,9 @@ def _plain(values: pd.Series[Any]) -> list[Any]:
 
 
 def _short(value: Any) -> Any:
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+    """Return the value in as few characters as tell it."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else float(f"{value:.{_DIGITS}g}")
+    return value

@@ -1,85 +1,71 @@
-// The table: pages of rows, drawn anew whenever the view changes. One finding's evidence is open at most.
+// The table: pages of rows, drawn anew whenever the view changes. One finding is open at most.
 
-const PAGE = 100, MOST_PRINTED = 1000;
+const PAGE = 50, MOST_PRINTED = 1000;
 let shown = [];
+const boxes = (more = "") => [...document.querySelectorAll(`#finder input[type=checkbox]${more}`)];
+const opener = (id) => $(`finding-${id}`)?.querySelector("a.opens");
+const clipped = (text) => make("bdi", {class: "clipped"}, text);  // whole in the evidence
+const under = (...children) => make("span", {class: "under"}, ...children);
+const cell = (kind, ...children) => make("td", {role: "cell", class: kind}, ...children);
 
-function under(...children) { return make("span", {class: "under"}, ...children); }
-
-function line(n) {
-  const one = row(found, n), at = place(one.checkpoint), open = one.id === view.open;
-  const explained = one.standing === "explained" ? (one.explained_by_base ? ", explained by the base" : ", explained by other checkpoints") : "";
-  const bits = MEASURES.filter(({name}) => one[name] != null).map(({title, name}) => `${title.split(",")[0]} ${one[name]}`);
-  const to = address({...view, open: open ? null : one.id});
-  const cell = (attributes, ...children) => make("td", {role: "cell", ...attributes}, ...children);
+function line(one) {
+  const at = one.place, open = one.id === view.open, others = (one.elsewhere ?? "").split(",").filter(Boolean).length;
+  const bits = MEASURES.filter(({name}) => isKnown(one[name])).map(({title, of, name}) =>
+    make("div", null, `${title} ${one[name]}`, make("span", {class: "quiet"}, ` of ${of}`)));
   return make("tr", {role: "row", id: `finding-${one.id}`, class: one.counts ? "" : "aside"},
-    cell({class: "grade"}, make("span", {class: `severity ${one.severity}`}, one.severity), under(one.state + explained)),
-    cell(null, make("a", {class: "opens", href: to, "aria-expanded": open}, make("bdi", null, at.name)),
-      under(`${at.family ?? "unknown"} ${(at.kind ?? "").replaceAll("_", " ")}`, one.elsewhere ? `; the same weights at ${many(one.elsewhere.length, "other place", "other places")}` : "")),
-    cell(null, make("bdi", null, one.ref_id), under(make("bdi", null, one.set), one.mirrored ? ", mirrored" : "")),
-    cell({class: "gauged"}, one.similarity == null ? make("span", {class: "quiet"}, "hash only") : likeness(one),
-      under(one.similarity == null ? "" : `${fixed(one.similarity)}, control ${fixed(one.control_similarity)}`)),
-    cell({class: "bits"}, ...bits.flatMap((text, at) => at ? [make("br"), text] : [text])),
-    cell({class: "since"}, (one.first_seen ?? "").slice(0, 10), under(code(one.id))));
+    cell("grade", make("span", {class: `severity ${one.severity}`}, one.severity), under(one.state + explained(one))),
+    cell("", make("a", {class: "opens", href: address({...view, open: open ? "" : one.id}), "aria-expanded": open}, clipped(at.name)),
+      under(name(at.family ?? "unknown"), ` ${(at.kind ?? "").replaceAll("_", " ")}`,
+        others > 0 && `; the same weights at ${many(others, "other place", "other places")}`)),
+    cell("", clipped(one.ref_id), under(name(one.set), one.mirrored ? ", mirrored" : "")),
+    isKnown(one.similarity)
+      ? cell("gauged", likeness(one), under(`${decimal(one.similarity)}, control ${decimal(one.control_similarity)}`))
+      : cell("gauged quiet", "hash only"),
+    cell("bits", ...bits), cell("since", (one.first_seen ?? "").slice(0, 10), under(code(one.id))));
 }
 
 function draw(most = PAGE) {
-  const last = Math.max(1, Math.ceil(shown.length / PAGE)), whole = most !== PAGE;
-  view.page = Math.min(view.page, last);
-  const first = whole ? 0 : (view.page - 1) * PAGE, part = shown.slice(first, first + most);
-  const kept = document.querySelector("#rows details.picture");
-  if (kept) $("pictures").append(kept);
-  $("rows").replaceChildren(...part.flatMap((n) => found.id[n] !== view.open ? [line(n)]
-    : [line(n), make("tr", {role: "row", class: "evidence"}, make("td", {role: "cell", colspan: 6}, evidence(n)))]));
-  const some = part.length < shown.length ? `; ${first + 1} to ${first + part.length} are listed` : "";
-  $("shown").textContent = (shown.length < count ? `${shown.length.toLocaleString("en")} of ` : "") + many(count, "finding", "findings") + some;
-  $("all").hidden = address({...empty(), open: view.open, page: view.page, sort: view.sort}) === address(view);
-  $("pager").hidden = last === 1;
-  $("page").textContent = `Page ${view.page} of ${last}`;
-  $("before").disabled = view.page === 1;
-  $("after").disabled = view.page === last;
+  const pages = Math.max(1, Math.ceil(shown.length / PAGE)), page = Math.min(view.page, pages);
+  const first = most > PAGE ? 0 : (page - 1) * PAGE, part = shown.slice(first, first + most);
+  $("pictures")?.append(...document.querySelectorAll("#rows .picture"));
+  $("rows").replaceChildren(...part.flatMap((one) => one.id !== view.open ? [line(one)]
+    : [line(one), make("tr", {role: "row", class: "evidence"}, make("td", {role: "cell", colspan: 6}, evidence(one)))]));
+  $("shown").textContent = (shown.length < count ? `${shown.length.toLocaleString("en")} of ` : "")
+    + many(count, "finding", "findings") + (part.length < shown.length ? `; ${first + 1} to ${first + part.length} are listed` : "");
+  $("all").hidden = shown.length === count;
+  $("pager").hidden = pages === 1;
+  $("page").textContent = `Page ${page} of ${pages}`;
+  $("before").disabled = page === 1;
+  $("after").disabled = page === pages;
 }
 
-// Shows a view; `write` keeps it in the address, without a step in the browser's history for every letter.
-function show(next, write = true) {
+// Shows a view, and writes it to the address: no letter that is typed makes a step in the browser's history.
+function show(next) {
+  const at = (list) => list.findIndex((one) => one.id === next.open);
   view = next;
+  if (next.open && at(matching(next)) < 0) view = {...EMPTY, open: at(all) < 0 ? "" : next.open};
   shown = matching(view);
-  if (view.open !== null) {
-    let at = shown.findIndex((n) => found.id[n] === view.open);
-    if (at < 0) {
-      view = {...empty(), open: view.open};
-      shown = matching(view);
-      at = shown.findIndex((n) => found.id[n] === view.open);
-    }
-    if (at >= 0) view.page = Math.floor(at / PAGE) + 1;
-    else view.open = null;
-  }
+  if (view.open) view = {...view, page: Math.floor(at(shown) / PAGE) + 1};
   draw();
-  $("q").value = view.q;
-  $("set").value = view.set;
-  $("hub").value = view.hub;
-  for (const box of document.querySelectorAll("#finder input[type=checkbox]")) box.checked = view[box.name].includes(box.value);
-  for (const head of document.querySelectorAll("th button")) {
-    const way = {[head.dataset.sort]: "ascending", ["-" + head.dataset.sort]: "descending"}[view.sort] ?? "none";
-    head.parentElement.setAttribute("aria-sort", way);
-  }
-  if (write) history.replaceState(null, "", address(view));
+  for (const id of ["q", "set", "hub"]) $(id).value = view[id];
+  for (const box of boxes()) box.checked = view[box.name].includes(box.value);
+  for (const head of document.querySelectorAll("th button")) head.parentElement.setAttribute("aria-sort",
+    {[head.dataset.sort]: "ascending", ["-" + head.dataset.sort]: "descending"}[view.sort] ?? "none");
+  history.replaceState(null, "", address(view));
 }
 
 function filter() {
-  const boxes = (name) => [...document.querySelectorAll(`#finder [name=${name}]:checked`)].map((box) => box.value);
-  show({...view, open: null, page: 1, q: $("q").value, severity: boxes("severity"), state: boxes("state"), set: $("set").value, hub: $("hub").value});
+  const ticked = (name) => boxes(`[name=${name}]:checked`).map((box) => box.value);
+  show({...EMPTY, sort: view.sort, q: $("q").value, severity: ticked("severity"), state: ticked("state"), set: $("set").value, hub: $("hub").value});
 }
 
-const opener = (id) => $(`finding-${id}`)?.querySelector("a.opens");
-
-function close() {
-  const id = view.open;
-  show({...view, open: null});
-  opener(id)?.focus();
+function sort(name) {
+  const best = ["severity", "likeness", "seen"].includes(name) ? "-" + name : name, other = best === name ? "-" + name : name;
+  show({...view, open: "", page: 1, sort: view.sort === best ? other : view.sort === other ? "" : best});
 }
 
 function turn(by) {
-  show({...view, open: null, page: view.page + by});
+  show({...view, open: "", page: view.page + by});
   $("findings").scrollIntoView();
 }
 
@@ -87,39 +73,39 @@ function turn(by) {
 function follow(block = "nearest") {
   const asked = read(location.hash), before = view.open;
   if (asked === null) return;
-  show(asked, false);
-  const line = opener(view.open ?? before);
-  if (line) line.focus({preventScroll: true});
-  (line ?? $("findings")).scrollIntoView({block: line ? block : "start"});
+  show(asked);
+  const opened = opener(view.open || before);
+  opened?.focus({preventScroll: true});
+  (opened?.closest("tr") ?? $("findings")).scrollIntoView({block: opened ? block : "start"});
+}
+
+function press(event) {
+  const links = [...document.querySelectorAll("a.opens")], at = links.indexOf(document.activeElement);
+  if (event.key === "Escape" && view.open) {
+    const before = view.open;
+    show({...view, open: ""});
+    opener(before)?.focus();
+  } else if (["ArrowDown", "ArrowUp"].includes(event.key) && (at >= 0 || event.target === $("q"))) {
+    event.preventDefault();
+    (links[event.key === "ArrowDown" ? at + 1 : at - 1] ?? (at > 0 ? links[at] : $("q"))).focus();
+  }
 }
 
 if (count) {
   for (const id of ["finder", "tally", "browser", "keys"]) $(id).hidden = false;
-  for (const part of document.querySelectorAll("[data-view]")) part.href = "#findings?" + part.dataset.view;
+  for (const number of document.querySelectorAll("a[data-view]")) number.href = "#findings?" + number.dataset.view;
+  for (const head of document.querySelectorAll("th button")) head.addEventListener("click", () => sort(head.dataset.sort));
   $("finder").addEventListener("input", filter);
-  $("all").addEventListener("click", () => { show({...empty(), sort: view.sort}); $("q").focus(); });
+  $("all").addEventListener("click", () => { show({...EMPTY, sort: view.sort}); $("q").focus(); });
   $("before").addEventListener("click", () => turn(-1));
   $("after").addEventListener("click", () => turn(1));
-  for (const head of document.querySelectorAll("th button")) head.addEventListener("click", () => {
-    const name = head.dataset.sort, best = ["severity", "likeness", "seen"].includes(name) ? "-" + name : name;
-    const other = best === name ? "-" + name : name;
-    show({...view, open: null, page: 1, sort: view.sort === best ? other : view.sort === other ? "" : best});
-  });
   $("rows").addEventListener("click", (event) => {
-    const line = event.target.closest("tr[id]");
-    if (line && !event.target.closest("a") && getSelection().isCollapsed) line.querySelector("a.opens").click();
+    if (!event.target.closest("a") && getSelection().isCollapsed) event.target.closest("tr[id]")?.querySelector("a.opens").click();
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && view.open !== null) close();
-    const links = [...document.querySelectorAll("a.opens")], at = links.indexOf(document.activeElement);
-    const to = {ArrowDown: at + 1, ArrowUp: at - 1}[event.key];
-    if (to === undefined || (at < 0 && !(event.target === $("q") && to === 0))) return;
-    event.preventDefault();
-    (links[to] ?? (to < 0 ? $("q") : document.activeElement)).focus();
-  });
+  addEventListener("keydown", press);
   addEventListener("hashchange", () => follow());
   addEventListener("beforeprint", () => draw(MOST_PRINTED));
   addEventListener("afterprint", () => draw());
-  show(read(location.hash) ?? empty(), false);
-  if (view.open) follow("start");
+  shown = all;
+  if (read(location.hash)) follow("start"); else draw();
 }
