@@ -156,7 +156,13 @@ def match(run: Run) -> Summary:
     ]
     if not found.sets:
         lines.append("no reference sets, so nothing can match: leaksweep refs add NAME FOLDER")
-    return Summary(stage="match", exit_code=CLEAN, content=found.as_dict(), lines=tuple(lines))
+    if found.canaries.missed:
+        lines.append(
+            f"{len(found.canaries.missed)} of {found.canaries.planted} canaries were missed, so what the "
+            f"matching did not find proves nothing: {', '.join(found.canaries.missed[:5])}"
+        )
+    code = INCOMPLETE if found.canaries.missed else CLEAN
+    return Summary(stage="match", exit_code=code, content=found.as_dict(), lines=tuple(lines))
 
 
 def retain(run: Run) -> Summary:

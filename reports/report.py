@@ -92,9 +92,14 @@ class Report:
         return int(sum(Severity[name.upper()] >= self.fail_on for name in found["severity"]))
 
     @property
+    def deaf(self) -> bool:
+        """Whether the matching missed a canary: then what it did not find proves nothing."""
+        return self.matching is not None and bool(self.matching.canaries.missed)
+
+    @property
     def exit_code(self) -> ExitCode:
         covered = self.coverage
-        if not covered.complete:
+        if not covered.complete or self.deaf:
             return ExitCode.INCOMPLETE
         if self.failing:
             return ExitCode.FINDINGS

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reports.finding import Finding, FindingState, Severity
 from reports.findings.ladder import counts
 from reports.findings.states import Flood
+from reports.matching.canaries import CanaryCheck
 
 _TODAY = (FindingState.NEW, FindingState.KNOWN, FindingState.CHANGED)
 
@@ -65,6 +66,8 @@ class MatchSummary:
     """Extractions that another checkpoint of the same base gave too."""
     floods: tuple[Flood, ...]
     """References that matched so many checkpoints that their findings became leads."""
+    canaries: CanaryCheck = field(default_factory=CanaryCheck)
+    """Known copies that were planted in every search: who missed one has proved nothing."""
     erased: int
     """Pictures erased from the disk in this run."""
     kept: int
@@ -94,7 +97,9 @@ class MatchSummary:
             for one in content["sets"]
         )
         floods = tuple(Flood(**one) for one in content["floods"])
-        return cls(**{**content, "sets": sets, "floods": floods})
+        told = content.get("canaries", {})
+        canaries = CanaryCheck(**{**told, "missed": tuple(told.get("missed", ()))})
+        return cls(**{**content, "sets": sets, "floods": floods, "canaries": canaries})
 
 
 def count_findings(findings: list[Finding]) -> dict[str, Any]:

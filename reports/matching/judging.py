@@ -13,7 +13,10 @@ import pyarrow.compute as pc
 from reports.finding import Opinion, Severity
 from reports.findings.ladder import judge
 from reports.findings.states import Judged
-from reports.matching.measures import Limits, Probes, comparable, highest_similarities, matches
+from reports.matching.canaries import Canaries, CanaryCheck
+from reports.matching.columns import Probes
+from reports.matching.comparable import comparable, highest_similarities
+from reports.matching.measures import Limits, measured, near_pairs
 from reports.matching.wrong_checkpoints import Scans, held_against
 from reports.references.index import ReferenceIndex
 from reports.references.opinions import OPINIONS
@@ -34,10 +37,16 @@ class JudgedSets:
     sets: tuple[SetSummary, ...]
     opinions: dict[tuple[str, str], Opinion]
     """Of the references in `judged`, but for those that are POSITIVE."""
+    canaries: CanaryCheck
 
 
 def judge_all(
-    probes: Probes, scans: Scans, references: References, settings: ReportsSettings, report: Progress
+    probes: Probes,
+    scans: Scans,
+    references: References,
+    settings: ReportsSettings,
+    canaries: Canaries,
+    report: Progress,
 ) -> JudgedSets:
     """Match and judge, one set in memory at a time. The background set is not looked for.
 
@@ -47,10 +56,14 @@ def judge_all(
     judged: list[Judged] = []
     sets: list[SetSummary] = []
     opinions: dict[tuple[str, str], Opinion] = {}
+    checks: list[CanaryCheck] = []
     names = [one.name for one in references.sets() if one.name != settings.background]
     for index in references.load(names, min_pdq_quality=settings.min_pdq_quality):
         limits = _limits(settings.ladder_of(index.set_name), probes)
-        found = held_against(list(matches(probes, index, limits)), probes, scans, index, settings.min_others)
+        pairs = near_pairs(probes, index, limits, canaries)
+        checks.append(pairs.canaries)
+        near = list(measured(probes, index, pairs))
+        found = held_against(near, probes, scans, index, settings.min_others)
         verdicts = ((match, judge(match, settings)) for match in found)
         mine = [Judged(match, verdict) for match, verdict in verdicts if verdict is not None]
         mine.sort(key=lambda one: (one.match.extraction_id, one.match.ref_id))
@@ -58,7 +71,9 @@ def judge_all(
         opinions |= _opinions(index, mine)
         sets.append(_set_summary(probes, index, mine, decoy=index.set_name in settings.decoys))
         report("matching", len(sets), len(names))
-    return JudgedSets(judged=tuple(judged), sets=tuple(sets), opinions=opinions)
+    return JudgedSets(
+        judged=tuple(judged), sets=tuple(sets), opinions=opinions, canaries=CanaryCheck.together(checks)
+    )
 
 
 def _opinions(index: ReferenceIndex, judged: Sequence[Judged]) -> dict[tuple[str, str], Opinion]:
@@ -72,6 +87,7 @@ def _limits(ladder: Ladder, probes: Probes) -> Limits:
     """The lowest rungs: what reaches none of them cannot become a finding."""
     return Limits(
         phash=ladder.phash_low,
+        phash256=ladder.phash256_low,
         pdq=ladder.pdq_low,
         similarity={name: ladder.similarities(name).low for name in probes.described},
     )

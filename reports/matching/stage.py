@@ -17,6 +17,7 @@ from reports.findings.occurrences import occurrences
 from reports.findings.states import against, calm, findings
 from reports.findings.store import FindingStore, Run
 from reports.findings.suppressions import Suppressions
+from reports.matching.canaries import draw_canaries
 from reports.matching.hash_store import HashStore
 from reports.matching.hashes import Hasher, PdqState, open_hasher
 from reports.matching.judging import Progress, judge_all
@@ -73,15 +74,18 @@ def match_stage(
     report = progress or (lambda what, done, total: None)
     _check_names(desk.references, settings)
     with desk.findings.writing():
+        hasher = hasher or open_hasher()
         hashed = hash_pictures(
             desk.extractions,
             desk.hashes,
-            hasher or open_hasher(),
+            hasher,
             lambda done, total: report("hashing", done, total),
         )
         probes = load_probes(desk.extractions, desk.hashes, min_pdq_quality=settings.min_pdq_quality)
         scans = load_scans(desk.extractions, digests)
-        done = judge_all(probes, scans, desk.references, settings, report)
+        done = judge_all(
+            probes, scans, desk.references, settings, draw_canaries(settings.canaries, hasher), report
+        )
         wrong = [one for one in done.judged if one.match.set_name in settings.decoys]
         looked_for = [one for one in done.judged if one.match.set_name not in settings.decoys]
         wanted, _ = set_aside(looked_for, settings.negatives, done.opinions)
@@ -108,6 +112,7 @@ def match_stage(
             pdq=_pdq_states(desk, settings.min_pdq_quality),
             sets=done.sets,
             floods=floods,
+            canaries=done.canaries,
             shared=sum(one.shared for one in evidence),
             erased=0,
             kept=0,

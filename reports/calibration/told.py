@@ -1,0 +1,145 @@
+"""A calibration in words, as JSON, as the [reports.ladder] of a settings file, and as a plot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from reports.calibration.choose import Chosen, Rule
+from reports.calibration.curves import HIGHER_IS_NEARER, Point, curve, look_alikes, reached
+from reports.calibration.pairs import SIGNALS, Measured
+from reports.export.text import percent
+from reports.finding import Severity
+from reports.rates.leakage import Proportion
+
+_TITLES = {
+    "pdq": "PDQ, bits of 256",
+    "phash256": "pHash, bits of 256",
+    "phash": "pHash, bits of 64",
+    "similarity": "cosine of the descriptor",
+}
+
+
+def content(measured: Measured, chosen: Chosen) -> dict[str, Any]:
+    """Everything, as plain values: curves, rules, the ladder. No picture and no hash is in it."""
+    return {
+        "pictures": len(measured.names),
+        "copies": int(measured.copies.sum()),
+        "strangers": int(measured.strangers.sum()),
+        "look_alikes": int(measured.alike.sum()),
+        "descriptor": measured.descriptor,
+        "hasher": measured.hasher,
+        "curves": {name: [_point(one) for one in curve(measured, name)] for name in SIGNALS},
+        "ladder": chosen.ladder.model_dump(mode="json"),
+        "limited": list(chosen.limited),
+        "rules": [_rule(one) for one in chosen.rules],
+        "severities": {severity.label: _rule(one) for severity, one in chosen.by_severity.items()},
+    }
+
+
+def text(measured: Measured, chosen: Chosen) -> str:
+    """What a person reads in the terminal."""
+    lines = [
+        f"{len(measured.names)} pictures, {int(measured.copies.sum())} distorted copies, "
+        f"{int(measured.strangers.sum()):,} pairs of strangers, {int(measured.alike.sum()):,} of look-alikes",
+        f"{measured.descriptor}; {measured.hasher}",
+        "",
+        f"{'rule':<34}{'copies found':>26}{'strangers taken for copies':>36}",
+    ]
+    for rule in (*chosen.rules, *chosen.by_severity.values()):
+        recall, wrong = rule.point.recall, rule.point.false_pairs
+        lines.append(f"{rule.name:<34}{_share(recall):>26}{_share(wrong):>36}")
+    severe = chosen.by_severity[Severity.HIGH]
+    lines += ["", "copies found at high or above, by what was done to them:"]
+    lines += [f"  {kind:<28}{_share(share):>26}" for kind, share in severe.by_distortion.items()]
+    if measured.alike.any():
+        hit = reached(measured, "similarity", chosen.ladder.similarities(measured.descriptor).high)
+        lines += ["", f"look-alikes that reach high by the descriptor: {_share(look_alikes(measured, hit))}"]
+    lines += ["", *(f"note: {one}" for one in chosen.limited)]
+    lines.append(
+        "Pairs share pictures, so the intervals of strangers are too narrow; of "
+        f"{len(measured.names)} pictures, {severe.point.false_pictures.count} had a copy that a stranger's "
+        "reference matched at high or above."
+    )
+    return "\n".join(lines).rstrip()
+
+
+def toml(chosen: Chosen) -> str:
+    """The ladder as the part of a settings file that replaces [reports.ladder]."""
+    dumped = chosen.ladder.model_dump(mode="json")
+    tables = {name: value for name, value in dumped.items() if isinstance(value, dict)}
+    lines = ["[reports.ladder]"]
+    lines += [
+        f"{name} = {_toml(value)}"
+        for name, value in dumped.items()
+        if name not in tables and value is not None
+    ]
+    for name, table in tables.items():
+        lines += ["", f"[reports.ladder.{name}]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in table.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def plot(measured: Measured) -> Figure:
+    """Recall against the rate of false pairs, one panel a signal; reads in black and white."""
+    figure = Figure(figsize=(8.4, 6.4), layout="constrained")
+    for number, name in enumerate(SIGNALS, start=1):
+        axes = figure.add_subplot(2, 2, number)
+        points = curve(measured, name)
+        at = [one.threshold for one in points]
+        axes.plot(at, [one.recall.value or 0 for one in points], color="black", label="copies found")
+        wrong = [one.false_pairs.value or 0 for one in points]
+        axes.plot(at, wrong, color="black", linestyle="--", label="strangers taken for copies")
+        bounds = [one.false_pairs.interval or (0, 0) for one in points]
+        axes.fill_between(at, [low for low, _ in bounds], [high for _, high in bounds], color="0.8")
+        if name in HIGHER_IS_NEARER:
+            axes.invert_xaxis()
+        axes.set_yscale("symlog", linthresh=1e-4)
+        axes.set_ylim(0, 1.1)
+        axes.set_xlabel(_TITLES[name])
+        axes.grid(color="0.9", linewidth=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        if number == 1:
+            axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def _share(share: Proportion) -> str:
+    if share.interval is None or share.value is None:
+        return "not tried"
+    low, high = share.interval
+    return f"{percent(share.value)} ({percent(low)} to {percent(high)})".replace("\u00a0", " ")
+
+
+def _point(one: Point) -> dict[str, Any]:
+    return {"threshold": one.threshold, **_counts(one)}
+
+
+def _rule(one: Rule) -> dict[str, Any]:
+    return {
+        "rule": one.name,
+        "severity": one.severity.label,
+        **_counts(one.point),
+        "by_distortion": {kind: _plain(share) for kind, share in one.by_distortion.items()},
+    }
+
+
+def _counts(one: Point) -> dict[str, Any]:
+    return {
+        "recall": _plain(one.recall),
+        "false_pairs": _plain(one.false_pairs),
+        "false_pictures": _plain(one.false_pictures),
+    }
+
+
+def _plain(share: Proportion) -> dict[str, Any]:
+    return {
+        "count": share.count,
+        "of": share.of,
+        "interval": list(share.interval) if share.interval else None,
+    }
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
