@@ -56,14 +56,14 @@ def leakage_plot(groups: Sequence[Leakage]) -> str:
     axes.grid(axis="x", color=QUIET, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-    return _inline(_svg(figure))
+    return _inline(svg(figure))
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure, *, transparent: bool = True) -> str:
     """Return the figure as SVG: text as text, and the same bytes for the same figure."""
     out = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "leaksweep"}):
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format="svg", transparent=transparent, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,11 +122,14 @@ def decoy_hits(matches: Iterable[Match], settings: ReportsSettings, at: Severity
     )
 
 
-def false_findings(matching: MatchSummary | None, hit: int | None, of: int) -> FalseFindings | str:
+def false_findings(
+    matching: MatchSummary | None, hit: int | None, of: int, negatives: Collection[str] = ()
+) -> FalseFindings | str:
     """Return how often the match gave false findings, or why that is not known.
 
     Args:
         hit: scanned checkpoints that matched a decoy, of so many; None: nobody looked.
+        negatives: sets whose matches are never findings.
     """
     if matching is None:
         return "nothing was matched"
@@ -140,5 +143,11 @@ def false_findings(matching: MatchSummary | None, hit: int | None, of: int) -> F
         return "the matches with decoys were not read"
     if not of:
         return "nothing was scanned"
-    references = sum(one.pairs for one in matching.sets if not one.decoy)
+    references = compared(matching, negatives)
     return FalseFindings(hit=hit, of=of, decoys=decoys, references=references)
+
+
+def compared(matching: MatchSummary | None, negatives: Collection[str] = ()) -> int:
+    """Return how many pairs of extraction and reference could have become findings."""
+    sets = matching.sets if matching else ()
+    return sum(one.pairs for one in sets if not one.decoy and one.name not in negatives)

@@ -49,8 +49,10 @@ def check(by: Sequence[str]) -> tuple[str, ...]:
     """Return the names, each once.
 
     Raises:
-        ReportError: one of them is not known.
+        ReportError: there is none, or one of them is not known.
     """
+    if not by:
+        raise ReportError(f"rates by nothing: name one or several of {', '.join(NAMES)}")
     for name in by:
         if name not in NAMES:
             raise ReportError(f'rates by "{name}": there is no such group; there are: {", ".join(NAMES)}')

@@ -86,7 +86,7 @@ def _found(rate: Rate, estimate: Estimate, table: RateTable, name: str) -> str:
         number = "1" if rate.leaked else "none"
         name = name.replace("checkpoints", "checkpoint", 1)
     interval = f"95 % interval {span(estimate.low, estimate.high)}"
-    gave = f"gave back at least one picture of the reference sets {_at(table.severity)}"
+    gave = f"gave back at least one picture of the reference sets {at_least(table.severity)}"
     if table.sample is None:
         alike = "" if estimate.clusters is None else f" over {counted(estimate.clusters, 'owner', 'owners')}"
         share = f"{number} ({per_cent(estimate.value)} %, {interval}{alike}) {gave}"
@@ -149,7 +149,8 @@ def _limits(rate: Rate, table: RateTable) -> str:
     return f"The rate says nothing of pictures that no set holds{strata}."
 
 
-def _at(severity: Severity) -> str:
+def at_least(severity: Severity) -> str:
+    """Return a severity and those above it, such as "at high severity or above"."""
     above = "" if severity is max(Severity) else " or above"
     return f"at {severity.label} severity{above}"
 

@@ -15,7 +15,7 @@ from crawler.catalog.sample import Sample
 from crawler.catalog.samples import Weight
 from reports.finding import ReportError
 from reports.rates import groups
-from reports.rates.accuracy import FalseFindings, Sensitivity, false_findings
+from reports.rates.accuracy import FalseFindings, Sensitivity, compared, false_findings
 from reports.rates.correction import Correction, corrected
 from reports.rates.estimate import Design, Estimate, Floats, bounds, clustered, simple, weighted
 from reports.rates.facts import Facts
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Cluster = Literal["auto", "owner", "none"]
 Mask = NDArray[np.bool_]
+
+EACH = (("hub",), ("family",), ("kind",), ("age",), ("popularity",))
+"""The groupings of a table that nobody asked otherwise for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Drawn:
 def rate_table(
     report: Report,
     *,
-    by: Sequence[Sequence[str]] = (("hub",), ("family",), ("kind",), ("age",), ("popularity",)),
+    by: Sequence[Sequence[str]] = EACH,
     facts: Facts | None = None,
     decoy_hits: Collection[str] | None = None,
     drawn: Drawn | None = None,
@@ -73,7 +76,8 @@ def rate_table(
     rows = units(report.checkpoints, report.findings, report.fail_on, facts or Facts(), report.generated_at)
     scanned = rows[rows["fate"] == Fate.SCANNED]
     hit = None if decoy_hits is None else int(scanned["checkpoint_id"].isin(list(decoy_hits)).sum())
-    wrong = false_findings(report.matching, hit, len(scanned))
+    negatives = report.settings.negatives
+    wrong = false_findings(report.matching, hit, len(scanned), negatives)
     if drawn is not None:
         rows = sampled(rows, drawn.sample, drawn.weights)
     design = _design(rows, drawn) if drawn else None
@@ -82,7 +86,7 @@ def rate_table(
         design=design,
         drawn_weights=_drawn_weights(rows, drawn) if drawn else np.ones(len(rows)),
         clustered=_clustered(rows, drawn, cluster),
-        compared=bool(report.matching and any(not one.decoy and one.pairs for one in report.matching.sets)),
+        compared=compared(report.matching, negatives) > 0,
         false_findings=wrong,
         sensitivity=sensitivity,
     )

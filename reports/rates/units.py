@@ -75,7 +75,10 @@ def units(
     downloads = rows["downloads"].where(rows["downloads"].notna(), rows["own_downloads"])
     told = rows.assign(
         content=rows["content"].where(rows["content"].notna(), rows["checkpoint_id"]),
-        owner=rows["hub"].astype(str) + ":" + rows["repo"].astype(str).str.partition("/")[0],
+        owner=[
+            f"{hub}:{str(repo).partition('/')[0]}"
+            for hub, repo in zip(rows["hub"], rows["repo"], strict=True)
+        ],
         family=_known(rows["family"]),
         kind=_known(rows["kind"]),
         age=[groups.age(one, now) for one in rows["created_at"]],
