@@ -13,7 +13,7 @@ from reports.export.columns import ARROW, PANDAS, Column, arrow_schema
 
 Row = dict[str, Any]
 
-AT_ONCE = 50_000
+AT_ONCE = 20_000
 """Rows that an export holds at a time, beside what it is made from."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
