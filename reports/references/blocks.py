@@ -16,7 +16,7 @@ import pyarrow as pa
 from reports.finding import ReportError
 from reports.references.rows import ReferenceSet
 from reports.tables import open_table, schema
-from scanner.vault import Vault, VaultError
+from scanner.vault import HEAD, Vault, VaultError
 
 ROWS = 65_536
 """In a block, at most."""
@@ -108,6 +108,14 @@ def read_blocks(
             f'reference set "{one.name}": its blocks cannot be read: another process replaced or removed it '
             "meanwhile, or files are missing; try again"
         ) from error
+
+
+def seals(store: lancedb.DBConnection, one: ReferenceSet) -> Iterator[bytes]:
+    """Yield what each block of a set begins with, to look for it once the set is erased. Needs no key."""
+    table = store.open_table(one.blocks)
+    for name in table.search().select(["id"]).to_arrow()["id"].to_pylist():
+        found = table.search().where(f"id = '{name}'").select(["sealed"]).limit(1).to_arrow()
+        yield bytes(found["sealed"][0].as_py()[:HEAD])
 
 
 def drop_tables(store: lancedb.DBConnection, keep: frozenset[str]) -> None:

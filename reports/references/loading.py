@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, Codes
+from reports.matching.hashes import PDQ_BYTES, PHASH256_BYTES, PHASH_BYTES, Codes
 from reports.references.blocks import ROWS
 from reports.references.index import ReferenceIndex, Vectors, absent, unit_rows
 from reports.references.opinions import settled_by_owner
-from reports.references.rows import AMENDMENTS, BURIED, PHASH256_BYTES, ReferenceSet
+from reports.references.rows import AMENDMENTS, BURIED, ReferenceSet
 
 _COLUMNS = ["reference", "ref_id", "phash", "phash256", "pdq", "pdq_quality", "opinion", "disable_until"]
 """What an index takes of the rows of kind "hashes"."""

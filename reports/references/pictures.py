@@ -165,7 +165,7 @@ def _described(
             ref_id=ref_id,
             view=view,
             phash=hashes.phash,
-            phash256=getattr(hashes, "phash256", None),
+            phash256=hashes.phash256,
             pdq=hashes.pdq,
             pdq_quality=hashes.pdq_quality,
             descriptors=_told(vectors, index),

@@ -11,13 +11,12 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from reports.finding import Opinion, Reference
-from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES
+from reports.matching.hashes import PDQ_BYTES, PHASH256_BYTES, PHASH_BYTES
 from reports.references.opinions import CODE_OF
 from reports.references.pictures import Rejected
 from reports.tables import schema
 from scanner.vault import Vault
 
-PHASH256_BYTES = 32
 NAMED = 1000
 """Rejected entries of a list that are named; all of them are counted."""
 
