@@ -10,20 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.matching.columns import KINDS, Described, Hashes, Probes
+from reports.matching.comparable import comparable, highest_similarities
+from reports.matching.dense import NONE, measure
 from reports.matching.hashes import FAR, Codes
+from reports.matching.measures import Limits, matches
 from reports.references.index import ReferenceIndex, Vectors
-from reports.matching.measures import (
-    Described,
-    Hashes,
-    Limits,
-    Probes,
-    comparable,
-    highest_similarities,
-    matches,
-)
 
 ONNX, TORCH = "sscd@onnx", "sscd@torchscript"
-LIMITS = Limits(phash=24, pdq=112, similarity={ONNX: 0.3, TORCH: 0.3})
+LIMITS = Limits(phash=24, phash256=108, pdq=112, similarity={ONNX: 0.3, TORCH: 0.3})
 
 
 def codes(rng, count, words, gaps):
@@ -42,6 +37,8 @@ def hashes(rng, count, gaps):
     return Hashes(
         phash=codes(rng, count, 1, gaps),
         phash_mirror=codes(rng, count, 1, gaps),
+        phash256=codes(rng, count, 4, gaps),
+        phash256_mirror=codes(rng, count, 4, gaps),
         pdq=codes(rng, count, 4, gaps),
         pdq_mirror=codes(rng, count, 4, gaps),
     )
@@ -74,7 +71,9 @@ def world(seed, extractions, references, gaps=0.3):
         ref_ids=pa.array([f"r{row:03}" for row in range(references)], pa.string()),
         owner=owner,
         phash=codes(rng, len(owner), 1, gaps),
+        phash256=codes(rng, len(owner), 4, gaps),
         pdq=codes(rng, len(owner), 4, gaps),
+        opinions=np.zeros(references, np.int8),
         vectors={ONNX: vectors(0.7), TORCH: vectors(0.5)},
         mirrored={ONNX: vectors(0.3)},
     )
@@ -107,43 +106,39 @@ def cosine(probes, row, makers, reference, *, control):
 
 
 def measures(probes, index, row, reference, *, control):
-    """(PDQ, its mirror, pHash, its mirror, cosine, its mirror) of one pair, by loops."""
+    """{measure: (of the picture, of its mirror)} of one pair, by loops; the finest measure first."""
     of = probes.control if control else probes.picture
     views = np.flatnonzero(index.owner == reference)
-    return (
-        distance(of.pdq, row, index.pdq, views),
-        distance(of.pdq_mirror, row, index.pdq, views),
-        distance(of.phash, row, index.phash, views),
-        distance(of.phash_mirror, row, index.phash, views),
-        cosine(probes, row, index.vectors, reference, control=control),
-        cosine(probes, row, index.mirrored, reference, control=control),
+    by_hash = {
+        kind: tuple(distance(side, row, getattr(index, kind), views) for side in of.sides(kind))
+        for kind in KINDS
+    }
+    cosines = tuple(
+        cosine(probes, row, makers, reference, control=control) for makers in (index.vectors, index.mirrored)
     )
+    return {**by_hash, "similarity": cosines}
 
 
 def brute_force(probes, index):
     for row, reference in product(range(len(probes.ids)), range(len(index))):
-        pdq, pdq_m, phash, phash_m, likeness, likeness_m = measures(
-            probes, index, row, reference, control=False
-        )
-        if (
-            min(pdq, pdq_m) <= LIMITS.pdq
-            or min(phash, phash_m) <= LIMITS.phash
-            or max(likeness, likeness_m) >= 0.3
-        ):
+        found = measures(probes, index, row, reference, control=False)
+        near = [min(found[kind]) <= getattr(LIMITS, kind) for kind in KINDS]
+        if any(near) or max(found["similarity"]) >= 0.3:
             base = measures(probes, index, row, reference, control=True)
+            nearer = [plain - mirror for plain, mirror in (found[kind] for kind in KINDS)]
+            nearer.append(found["similarity"][1] - found["similarity"][0])
             yield {
                 "pair": (probes.ids[row], index.ref_ids[reference].as_py()),
-                "pdq": min(pdq, pdq_m),
-                "phash": min(phash, phash_m),
-                "likeness": max(likeness, likeness_m),
-                "mirrored": pdq_m < pdq
-                or (pdq_m == pdq and (phash_m < phash or (phash_m == phash and likeness_m > likeness))),
-                "control": (min(base[:2]), min(base[2:4]), max(base[4:])),
+                **{kind: min(found[kind]) for kind in KINDS},
+                "similarity": max(found["similarity"]),
+                "mirrored": next((one > 0 for one in nearer if one), False),
+                "control": [*(min(base[kind]) for kind in KINDS), max(base["similarity"])],
             }
 
 
 def plain(match):
-    def bits(value):
+    def bits(name):
+        value = getattr(match, f"{name}_distance")
         return FAR if value is None else value
 
     def likeness(value):
@@ -151,17 +146,11 @@ def plain(match):
 
     return {
         "pair": (match.extraction_id, match.ref_id),
-        "pdq": bits(match.pdq_distance),
-        "phash": bits(match.phash_distance),
-        "likeness": pytest.approx(likeness(match.similarity), abs=1e-5),
+        **{kind: bits(kind) for kind in KINDS},
+        "similarity": pytest.approx(likeness(match.similarity), abs=1e-5),
         "mirrored": match.mirrored,
         "control": pytest.approx(
-            (
-                bits(match.control_pdq_distance),
-                bits(match.control_phash_distance),
-                likeness(match.control_similarity),
-            ),
-            abs=1e-5,
+            [*(bits(f"control_{kind}") for kind in KINDS), likeness(match.control_similarity)], abs=1e-5
         ),
     }
 
@@ -172,27 +161,47 @@ def plain(match):
     extractions=st.integers(0, 9),
     references=st.integers(0, 9),
     gaps=st.sampled_from([0.0, 0.3, 1.0]),
-    block=st.tuples(st.integers(1, 10), st.integers(1, 10)),
 )
-def test_matches_are_those_of_a_loop_over_all_pairs(seed, extractions, references, gaps, block):
+def test_matches_are_those_of_a_loop_over_all_pairs(seed, extractions, references, gaps):
     probes, index = world(seed, extractions, references, gaps)
-    found = {(one.extraction_id, one.ref_id): one for one in matches(probes, index, LIMITS, block=block)}
+    found = {(one.extraction_id, one.ref_id): one for one in matches(probes, index, LIMITS)}
     expected = {one["pair"]: one for one in brute_force(probes, index)}
     assert found.keys() == expected.keys()
     for pair, one in expected.items():
         assert plain(found[pair]) == one
 
 
-def test_a_pair_comes_once():
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6), extractions=st.integers(1, 60), references=st.integers(1, 40))
+def test_matches_are_those_of_the_dense_measure(seed, extractions, references):
+    probes, index = world(seed, extractions, references)
+    found = list(matches(probes, index, LIMITS))
+    dense = measure(probes, index, np.arange(extractions), range(references), control=False)
+    likest = np.maximum(dense.similarity, dense.similarity_mirror)
+    near = likest >= 0.3
+    for kind in KINDS:
+        near |= dense.distance(kind) <= getattr(LIMITS, kind)
+    assert [(one.extraction_id, one.ref_id) for one in found] == [
+        (probes.ids[row], index.ref_ids[column].as_py())
+        for row, column in zip(*np.nonzero(near), strict=True)
+    ]
+    for one, row, column in zip(found, *np.nonzero(near), strict=True):
+        for kind in KINDS:
+            assert (getattr(one, f"{kind}_distance") or FAR) == (dense.distance(kind)[row, column] or FAR)
+        assert one.similarity == pytest.approx(likest[row, column], abs=1e-5) or likest[row, column] == NONE
+
+
+def test_a_pair_comes_once_and_in_order_of_extractions_and_references():
     probes, index = world(3, 9, 9)
-    found = [(one.extraction_id, one.ref_id) for one in matches(probes, index, LIMITS, block=(2, 3))]
-    assert len(found) == len(set(found)) > 10
+    found = [(one.extraction_id, one.ref_id) for one in matches(probes, index, LIMITS)]
+    assert found == sorted(set(found))
+    assert len(found) > 10
 
 
 def test_descriptors_of_two_makers_are_never_compared():
     row = units(np.random.default_rng(0), 1)
     none = Codes(np.zeros((1, 1), np.uint64), np.array([False]))
-    no_hashes = Hashes(phash=none, phash_mirror=none, pdq=none, pdq_mirror=none)
+    no_hashes = Hashes(**{f"{kind}{side}": none for kind in KINDS for side in ("", "_mirror")})
     probes = Probes(
         ids=["e"],
         checkpoint_ids=["c"],
@@ -208,7 +217,9 @@ def test_descriptors_of_two_makers_are_never_compared():
             ref_ids=pa.array(["r"]),
             owner=np.array([0]),
             phash=none,
+            phash256=none,
             pdq=none,
+            opinions=np.zeros(1, np.int8),
             vectors=vectors,
             mirrored={},
         )
@@ -218,7 +229,7 @@ def test_descriptors_of_two_makers_are_never_compared():
     assert (match.descriptor, match.pdq_distance, match.phash_distance) == (ONNX, None, None)
     assert list(matches(probes, index(TORCH), LIMITS)) == []
     assert comparable(probes, index(TORCH)).pairs == 0
-    assert comparable(probes, index(ONNX)).extractions == {"phash": 0, "pdq": 0, ONNX: 1}
+    assert comparable(probes, index(ONNX)).extractions == {"phash": 0, "phash256": 0, "pdq": 0, ONNX: 1}
     assert highest_similarities(probes, index(TORCH)) == {}
 
 
@@ -229,10 +240,10 @@ def test_comparable_counts_pairs_that_have_a_measure(seed, extractions, referenc
     # The mirror of a picture has a hash when the picture has one.
     index = ReferenceIndex(**{name: getattr(index, name) for name in index.__slots__} | {"mirrored": {}})
     picture = probes.picture
-    same = Hashes(phash=picture.phash, phash_mirror=picture.phash, pdq=picture.pdq, pdq_mirror=picture.pdq)
+    same = Hashes(**{f"{kind}{side}": getattr(picture, kind) for kind in KINDS for side in ("", "_mirror")})
     probes = Probes(**{name: getattr(probes, name) for name in probes.__slots__} | {"picture": same})
     pairs = sum(
-        min(found[:4]) < FAR or max(found[4:]) > -2
+        min(min(found[kind]) for kind in KINDS) < FAR or max(found["similarity"]) > -2
         for found in (
             measures(probes, index, row, reference, control=False)
             for row, reference in product(range(extractions), range(references))

@@ -13,9 +13,10 @@ from test_matching import LIMITS, world
 
 from reports.finding import Severity
 from reports.findings.ladder import counts
-from reports.matching.measures import NONE, matches, measure
-from reports.settings import ReportsSettings
+from reports.matching.dense import NONE, measure
+from reports.matching.measures import matches
 from reports.matching.wrong_checkpoints import Scans, held_against, place_of
+from reports.settings import ReportsSettings
 from scanner.job import Outcome, State
 
 
@@ -117,7 +118,7 @@ def test_a_part_of_an_index_measures_as_the_whole():
     assert part.ref_ids == index.ref_ids.take(pa.array(some))
     whole = measure(probes, index, np.arange(6), range(12), control=False)
     found = measure(probes, part, np.arange(6), range(4), control=False)
-    for name in ("phash", "pdq", "similarity", "similarity_mirror"):
+    for name in ("phash", "phash256", "pdq", "similarity", "similarity_mirror"):
         np.testing.assert_allclose(getattr(found, name), getattr(whole, name)[:, some], atol=1e-6)
 
 

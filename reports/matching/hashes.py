@@ -1,7 +1,7 @@
 """Perceptual hashes of a picture and of its mirror, and their distances.
 
-Two kinds: pHash (64 bits, imagehash) and, where `pdqhash` is installed, PDQ (256 bits). A hash is
-kept as bytes, most significant bit first: the same as its usual hexadecimal form.
+Three kinds: pHash of 64 and of 256 bits (imagehash) and, where `pdqhash` is installed, PDQ (256 bits).
+A hash is kept as bytes, most significant bit first: the same as its usual hexadecimal form.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 PHASH_BYTES = 8
+PHASH256_BYTES = 32
 PDQ_BYTES = 32
 FAR = 999
 """Distance to what cannot be compared: beyond every limit."""
@@ -38,9 +39,12 @@ class PdqState(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PictureHashes:
-    """Hashes of one picture and of its exact mirror; None where it has none that could be trusted."""
+    """Hashes of one picture and of its exact mirror; None where it has none that could be trusted.
+
+    Confidential, so that it shows none of them.
+    """
 
     phash: bytes | None
     phash_mirror: bytes | None
@@ -49,6 +53,8 @@ class PictureHashes:
     pdq_quality: int | None
     """0 to 100: how much there was to hash. It is recorded here, and judged when hashes are compared."""
     pdq_state: PdqState
+    phash256: bytes | None = None
+    phash256_mirror: bytes | None = None
 
 
 UNREADABLE = PictureHashes(
@@ -62,7 +68,8 @@ class Hasher:
     def __init__(self, pdq: PdqFunction | None) -> None:
         self._pdq = pdq
         with_pdq = f"pdq256@pdqhash@{version('pdqhash')}" if pdq else "pdq: not installed"
-        self.name = f"canonical512@1, phash64@imagehash@{version('imagehash')}, {with_pdq}"
+        made_with = f"imagehash@{version('imagehash')}"
+        self.name = f"canonical512@1, phash64@{made_with}, phash256@{made_with}, {with_pdq}"
 
     @property
     def has_pdq(self) -> bool:
@@ -74,8 +81,10 @@ class Hasher:
         mirror = ImageOps.mirror(image)
         pdq, quality, state = self._pdq_of(image)
         return PictureHashes(
-            phash=_phash(image),
-            phash_mirror=_phash(mirror),
+            phash=_phash(image, 8),
+            phash_mirror=_phash(mirror, 8),
+            phash256=_phash(image, 16),
+            phash256_mirror=_phash(mirror, 16),
             pdq=pdq,
             pdq_mirror=self._pdq_of(mirror)[0],
             pdq_quality=quality,
@@ -93,12 +102,18 @@ class Hasher:
 
 
 def open_hasher() -> Hasher:
-    """Return a hasher with PDQ where the package `pdqhash` is installed, and without it where not."""
+    """Return a hasher with PDQ where the package `pdqhash` is installed, and without it where not.
+
+    Raises:
+        ReportError: it does not give the hashes that it gave when its version was pinned.
+    """
+    from reports.matching.self_test import check
+
     try:
         import pdqhash
     except ModuleNotFoundError:
-        return Hasher(None)
-    return Hasher(pdqhash.compute)
+        return check(Hasher(None))
+    return check(Hasher(pdqhash.compute))
 
 
 def canonical(image: Image.Image) -> Image.Image:
@@ -129,8 +144,9 @@ def plausible(code: bytes) -> bool:
     return bits <= 8 * int.from_bytes(code, "big").bit_count() <= 7 * bits
 
 
-def _phash(image: Image.Image) -> bytes | None:
-    code = np.packbits(imagehash.phash(image).hash.flatten()).tobytes()
+def _phash(image: Image.Image, side: int) -> bytes | None:
+    """pHash of the lowest `side` x `side` frequencies."""
+    code = np.packbits(imagehash.phash(image, hash_size=side).hash.flatten()).tobytes()
     return code if plausible(code) else None
 
 
@@ -139,7 +155,7 @@ class Codes:
     """A column of hashes of one kind."""
 
     words: NDArray[np.uint64]
-    """(N, W): 1 word for pHash, 4 for PDQ. The words' byte order is the machine's: only differences count."""
+    """(N, W): 1 word for 64 bits, 4 for 256. Their byte order is the machine's: only differences count."""
     usable: NDArray[np.bool_]
     """(N,): False where there is no hash."""
 
@@ -159,6 +175,13 @@ class Codes:
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Codes:
         return Codes(self.words[rows], self.usable[rows])
+
+    def then(self, *others: Codes) -> Codes:
+        """Return these, and others of the same kind after them."""
+        every = (self, *others)
+        return Codes(
+            np.concatenate([one.words for one in every]), np.concatenate([one.usable for one in every])
+        )
 
 
 def distances(a: Codes, b: Codes) -> NDArray[np.uint16]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from extraction.evidence import Stability, nearest_elsewhere, stability
 from reports.finding import ExtractionEvidence
-from reports.references.index import unit_rows
 from reports.findings.ladder import same_picture
-from reports.settings import ReportsSettings
 from reports.matching.wrong_checkpoints import place_of
+from reports.references.index import unit_rows
+from reports.settings import ReportsSettings
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore

@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from reports.finding import ReportError
+from reports.matching.columns import Described, Hashes, Probes
 from reports.matching.hash_store import HashedExtraction, HashStore
 from reports.matching.hashes import (
     PDQ_BYTES,
+    PHASH256_BYTES,
     PHASH_BYTES,
     UNREADABLE,
     Codes,
@@ -23,7 +25,6 @@ from reports.matching.hashes import (
     PictureHashes,
     canonical,
 )
-from reports.matching.measures import Described, Hashes, Probes
 from reports.references.index import unit_rows
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _hashes(rows: pa.Table, prefix: str, fresh: Any, min_pdq_quality: int) -> Ha
     return Hashes(
         phash=Codes.of(rows[f"{prefix}phash"], PHASH_BYTES).where(fresh),
         phash_mirror=Codes.of(rows[f"{prefix}phash_mirror"], PHASH_BYTES).where(fresh),
+        phash256=Codes.of(rows[f"{prefix}phash256"], PHASH256_BYTES).where(fresh),
+        phash256_mirror=Codes.of(rows[f"{prefix}phash256_mirror"], PHASH256_BYTES).where(fresh),
         pdq=Codes.of(rows[f"{prefix}pdq"], PDQ_BYTES).where(good),
         pdq_mirror=Codes.of(rows[f"{prefix}pdq_mirror"], PDQ_BYTES).where(good),
     )

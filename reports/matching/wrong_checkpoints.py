@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 
 from extraction.evidence import WrongCheckpoints, wrong_checkpoints
 from reports.finding import Match
+from reports.matching.columns import KINDS, Probes
+from reports.matching.dense import NONE, measure
 from reports.matching.hashes import FAR
 from reports.references.index import ReferenceIndex
-from reports.matching.measures import NONE, Probes, measure
 
 if TYPE_CHECKING:
     from scanner.extraction_store import ExtractionStore
 
 _EXTRACTIONS, _REFERENCES = 8192, 256
-"""Compared at once: two million pairs, as in `reports.matching.measures`."""
+"""Compared at once: two million pairs, some 60 bytes each."""
 _DIGITS = 5
-_MEASURES = ("similarity", "pdq", "phash")
+_MEASURES = ("similarity", *KINDS)
 """What a p-value is taken by: the first of these that a match has."""
 
 
@@ -133,11 +134,8 @@ def _best(probes: Probes, scans: Scans, index: ReferenceIndex, block: int) -> di
         found = measure(probes, index, rows, range(len(index)), control=False)
         similarity = np.maximum(found.similarity, found.similarity_mirror).astype(np.float64)
         near = {"similarity": np.where(similarity > NONE, similarity, -np.inf)}
-        for name, plain, mirror in (
-            ("pdq", found.pdq, found.pdq_mirror),
-            ("phash", found.phash, found.phash_mirror),
-        ):
-            distance = np.minimum(plain, mirror).astype(np.float64)
+        for name in KINDS:
+            distance = found.distance(name).astype(np.float64)
             near[name] = np.where(distance < FAR, -distance, -np.inf)
         for name, values in near.items():
             np.maximum.at(best[name], scans.group[rows], values)
@@ -166,6 +164,7 @@ def _held(
         others_similarity=typical["similarity"],
         others_pdq_distance=_distance(typical["pdq"]),
         others_phash_distance=_distance(typical["phash"]),
+        others_phash256_distance=_distance(typical["phash256"]),
     )
 
 
@@ -173,10 +172,15 @@ def _observed(match: Match) -> dict[str, float]:
     """The measures that a match has, higher nearer; it has one at least."""
     given = {
         "similarity": match.similarity,
-        "pdq": None if match.pdq_distance is None else -match.pdq_distance,
-        "phash": None if match.phash_distance is None else -match.phash_distance,
+        "pdq": _nearness(match.pdq_distance),
+        "phash256": _nearness(match.phash256_distance),
+        "phash": _nearness(match.phash_distance),
     }
     return {name: float(value) for name, value in given.items() if value is not None}
+
+
+def _nearness(distance: int | None) -> int | None:
+    return None if distance is None else -distance
 
 
 def _test(observed: float, others: NDArray[np.float64], least: int) -> WrongCheckpoints:
