@@ -21,6 +21,8 @@ DEEPEST = 64
 """Levels of nesting. A document of brackets alone would fill the memory with the paths to them."""
 _ITEM = "item"
 """What stands in a path for the place in an array."""
+_STEPS = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
+"""Levels that an event goes down or up."""
 
 
 def whereabouts(head: bytes, keys: Set[str]) -> tuple[str, ...] | None:
@@ -37,9 +39,9 @@ def whereabouts(head: bytes, keys: Set[str]) -> tuple[str, ...] | None:
                 path[-1] = value
                 if value in keys:
                     found.append(tuple(path[:-1]))
-            elif event in ("start_map", "start_array"):
+            elif _STEPS.get(event) == 1:
                 path.append(_ITEM)
-            elif event in ("end_map", "end_array"):
+            elif event in _STEPS:
                 path.pop()
             if len(path) > DEEPEST:
                 break
@@ -92,26 +94,26 @@ def _values(stream: Stream, at: list[str]) -> Iterator[tuple[Any]]:
     builder = ijson.ObjectBuilder()
     building = 0
     for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True, buf_size=HEAD):
-        opens = event in ("start_map", "start_array")
-        closes = event in ("end_map", "end_array")
+        step = _STEPS.get(event, 0)
         if building:
             builder.event(event, value)
-            building += opens - closes
-            if not building:
-                yield (builder.value,)
-            elif building > DEEPEST:
-                raise _TooDeep
+            if step:
+                building += step
+                if not building:
+                    yield (builder.value,)
+                elif building > DEEPEST:
+                    raise _TooDeep
         elif event == "map_key":
             path[-1] = value
-        elif closes:
+        elif step < 0:
             path.pop()
         elif path == at and event != "start_array":
-            if opens:
+            if step:
                 builder, building = ijson.ObjectBuilder(), 1
                 builder.event(event, value)
             else:
                 yield (value,)
-        elif opens:
+        elif step:
             path.append(_ITEM)
             if len(path) > DEEPEST:
                 raise _TooDeep

@@ -6,9 +6,9 @@ and `<deletedImage>` for what was taken back. Read without DTD, entities or anyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -16,7 +16,7 @@ from defusedxml.ElementTree import iterparse
 
 from reports.finding import Opinion, ReportError
 from reports.references.formats.files import Stream, readable
-from reports.references.formats.listed import Entry, Place, Tombstone, Unmatchable, entry
+from reports.references.formats.listed import Entry, Place, Tombstone, Unmatchable, entry, normal_kind
 from reports.references.formats.said import moment
 
 _ROOT = "queryResult"
@@ -33,41 +33,49 @@ def read_ncmec(path: Path) -> Iterator[Entry]:
             is malformed.
     """
     for place, element in _elements(path):
-        ref_id = f"{_member(place, element)[0]}-{_text(place, element, 'id')}"
         what = _name(element).lower()
+        parts = {_name(one): one for one in element}
+        number, member = _member(place, parts)
+        ref_id = f"{number}-{_said(parts, 'id') or _missing(place, 'id')}"
         if what.startswith(_DELETED):
             yield Tombstone(place=place.name, ref_id=ref_id)
         else:
-            yield from _fingerprints(place, ref_id, what, element)
+            yield from _fingerprints(place, ref_id, what, member, parts)
 
 
-def _fingerprints(place: Place, ref_id: str, what: str, element: Element) -> Iterator[Entry]:
-    said_of = element.find("{*}fingerprints")
-    prints = [] if said_of is None else list(said_of)
+def _fingerprints(
+    place: Place, ref_id: str, what: str, member: str, parts: Mapping[str, Element]
+) -> Iterator[Entry]:
+    prints = list(parts.get("fingerprints", ()))
     if not prints:
         yield Unmatchable(place=place.name, ref_id=ref_id, kind="no_fingerprint")
+    at = Place(place.file, f"{place.name}/fingerprints")
+    seen = moment(place, _said(parts, "timestamp"), "timestamp")
     for one in prints:
-        kind = _name(one) if what == "image" else f"{what}_{_name(one)}"
+        name = _name(one)
+        kind = name if what == "image" else f"{what}_{name}"
         if one.text is None and one.get("href"):
             # Large ones are only linked to.
-            yield Unmatchable(place=place.name, ref_id=ref_id, kind=kind.lower().replace("-", "_"))
+            yield Unmatchable(place=place.name, ref_id=ref_id, kind=normal_kind(at, kind))
             continue
         yield entry(
-            Place(place.file, f"{place.name}/fingerprints"),
+            at,
             ref_id,
             kind,
             (one.text or "").strip(),
-            opinion=_opinion(element, _name(one)),
-            classification=(element.findtext("{*}classification") or "").strip(),
-            source=_member(place, element)[1],
-            fetched_at=moment(place, element.findtext("{*}timestamp"), "timestamp"),
+            opinion=_opinion(parts, name),
+            classification=_said(parts, "classification"),
+            source=member,
+            fetched_at=seen,
         )
 
 
-def _opinion(element: Element, fingerprint: str) -> Opinion:
+def _opinion(parts: Mapping[str, Element], fingerprint: str) -> Opinion:
     """Every entry is a report; a member who has voted against this fingerprint disputes it."""
-    against = element.iterfind("{*}feedback/{*}negativeFeedback")
-    disputed = any((one.get("type") or "").lower() == fingerprint.lower() for one in against)
+    disputed = any(
+        _name(vote) == "negativeFeedback" and vote.get("type", "").lower() == fingerprint.lower()
+        for vote in parts.get("feedback", ())
+    )
     return Opinion.DISPUTED if disputed else Opinion.POSITIVE
 
 
@@ -124,20 +132,21 @@ def _events(stream: Stream, name: str) -> Iterator[tuple[str, Element]]:
         yield found
 
 
-def _member(place: Place, element: Element) -> tuple[str, str]:
+def _member(place: Place, parts: Mapping[str, Element]) -> tuple[str, str]:
     """Number and name of the member who gave it."""
-    member = element.find("{*}member")
+    member = parts.get("member")
     number = "" if member is None else member.get("id", "").strip()
-    if member is None or not number:
-        raise place.fault("its member has no id, or is missing")
-    return number, (member.text or "").strip()
+    return number or _missing(place, "its member's id"), _said(parts, "member")
 
 
-def _text(place: Place, element: Element, name: str) -> str:
-    found = (element.findtext("{*}" + name) or "").strip()
-    if not found:
-        raise place.fault(f"{name} is missing")
-    return found
+def _said(parts: Mapping[str, Element], name: str) -> str:
+    """The text of a part, empty where there is none."""
+    part = parts.get(name)
+    return "" if part is None else (part.text or "").strip()
+
+
+def _missing(place: Place, what: str) -> NoReturn:
+    raise place.fault(f"{what} is missing")
 
 
 def _name(element: Element) -> str:
