@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from reports.finding import Finding, FindingState
 from reports.findings.baseline import Baseline, against_baseline
 from reports.findings.restating import restate
 from reports.matching.stage import last_summary
+from reports.rates.read import read_rates
 from reports.report import Report, build_report
 
 
@@ -38,7 +40,7 @@ def read_report(
     findings = stores.findings
     found = standing_findings(stores, now)
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
-    return build_report(
+    report = build_report(
         checkpoints=stores.catalog.checkpoints(),
         skips=stores.catalog.skips(),
         ledger=stores.ledger.rows(recipe.id),
@@ -54,6 +56,7 @@ def read_report(
         evidence=findings.evidence(),
         baseline=baseline.name if baseline else "",
     )
+    return replace(report, rates=read_rates(report, stores.engine, findings, by=[("hub",)]))
 
 
 def standing_findings(stores: Stores, now: datetime) -> list[Finding]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +23,9 @@ from reports.rates.leakage import FalsePositives, Leakage, counted, false_positi
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary
 from scanner.job import LedgerRow
+
+if TYPE_CHECKING:
+    from reports.rates.rate import RateTable
 
 
 class ExitCode(IntEnum):
@@ -54,6 +58,8 @@ class Report:
     version: str
     baseline: str = ""
     """Name of the file that states are told against; empty: the run before."""
+    rates: RateTable | None = None
+    """With what only the stores tell: ages, contents, matches with decoys; None: not read."""
 
     @property
     def fail_on(self) -> Severity:

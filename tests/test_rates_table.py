@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -26,6 +27,7 @@ from crawler.catalog.sample import Design, Member, Sample, Stratum
 from crawler.catalog.samples import Weight
 from crawler.catalog.selection import Selection
 from crawler.checkpoint import Hub, Kind, SkipReason
+from reports.export.columns import markdown
 from reports.export.tables import write_table
 from reports.finding import ReportError, Severity
 from reports.rates import groups
@@ -421,3 +423,12 @@ def test_per_cent_is_never_0_or_100_unless_it_is(share, words):
 
 def test_the_same_report_gives_the_same_table():
     assert a_table() == a_table()
+
+
+def test_the_document_shows_what_is_really_said():
+    document = (Path(__file__).parents[1] / "docs" / "rates.md").read_text("utf-8")
+    hits = [one.id for one in loras(212)[-3:]]
+    table = a_table(decoy_hits=hits, sensitivity=read_sensitivity("21/105", "our zoo, SD 1.5"))
+    quoted = " ".join(line[2:] for line in document.split("\n\n## ")[0].splitlines() if line.startswith("> "))
+    assert quoted == said(table)
+    assert markdown(RATES) in document

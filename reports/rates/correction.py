@@ -3,7 +3,7 @@
 With p the share found, f the chance of a clean checkpoint to get a finding (1 - specificity) and s the
 sensitivity, the share that leaks is (p - f) / (s - f) (Rogan and Gladen, American Journal of Epidemiology
 107 (1978) 71-76). Its interval draws p, f and s from their confidence distributions, as Bayer, Fay and
-Graubard do for surveys with imperfect tests (Statistics in Medicine 42 (2023) 1822-1847), by a Latin
+Graubard do for surveys with imperfect tests (Statistics in Medicine 42, 2023; arXiv 2205.13494), by a Latin
 hypercube; each distribution is the one whose quantiles are the interval that is shown for the input.
 """
 
