@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import lancedb

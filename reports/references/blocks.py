@@ -110,9 +110,9 @@ def read_blocks(
         ) from error
 
 
-def seals(store: lancedb.DBConnection, one: ReferenceSet) -> Iterator[bytes]:
-    """Yield what each block of a set begins with, to look for it once the set is erased. Needs no key."""
-    table = store.open_table(one.blocks)
+def seals(store: lancedb.DBConnection, blocks: str) -> Iterator[bytes]:
+    """Yield what each block in a table begins with, to look for it once the set is erased. Needs no key."""
+    table = store.open_table(blocks)
     for name in table.search().select(["id"]).to_arrow()["id"].to_pylist():
         found = table.search().where(f"id = '{name}'").select(["sealed"]).limit(1).to_arrow()
         yield bytes(found["sealed"][0].as_py()[:HEAD])

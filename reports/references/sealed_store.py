@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from reports.finding import ReportError
-from reports.references.blocks import BlockWriter, drop_tables, read_blocks
+from reports.references.blocks import BlockWriter, drop_tables, read_blocks, seals
 from reports.references.rows import ReferenceSet
 from reports.references.sets import SetTable
 from reports.tables import connect, hold, lock_of
@@ -109,9 +109,19 @@ class SealedStore:
         self.sets.drop(name)
         self.sweep()
 
+    def seals(self, name: str) -> Iterator[bytes]:
+        """Yield what each sealed block of a set begins with. Needs no key.
+
+        Raises:
+            ReportError: there is no such set.
+        """
+        tables = self.sets.blocks()
+        _check(name, tables)
+        return seals(self._store, tables[name])
+
     def sweep(self) -> None:
         """Drop blocks of sets that were removed or replaced, or whose adding was cut off or failed."""
-        drop_tables(self._store, self.sets.blocks())
+        drop_tables(self._store, frozenset(self.sets.blocks().values()))
 
 
 def _check(name: str, known: Mapping[str, object]) -> None:

@@ -48,9 +48,9 @@ class SetTable:
         """Return the edition of each set, by name. Needs no key."""
         return {row["name"]: row["edition"] for row in self._rows()}
 
-    def blocks(self) -> frozenset[str]:
-        """Return the tables of blocks that belong to a set. Needs no key."""
-        return frozenset(row["blocks"] for row in self._rows())
+    def blocks(self) -> dict[str, str]:
+        """Return the table of blocks of each set, by name. Needs no key."""
+        return {row["name"]: row["blocks"] for row in self._rows()}
 
     def put(self, one: ReferenceSet) -> None:
         """Add a set, or put it in place of the one of its name."""

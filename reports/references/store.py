@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from reports.finding import Opinion, ReportError
 from reports.matching.hashes import Hasher, open_hasher
-from reports.references import blocks, details
+from reports.references import details
 from reports.references.folders import without_rejected, write_pictures
 from reports.references.index import ReferenceIndex
 from reports.references.listing import SIGNALS, ListFile, Names, read_into, vanished
@@ -235,13 +235,12 @@ class References:
             self._withdrawals.forget(name)
 
     def seals(self, name: str) -> list[bytes]:
-        """Return what each sealed block of a set begins with, to look for it once it is erased.
+        """Return what each sealed block of a set begins with, to look for it once it is erased. Needs no key.
 
         Raises:
             ReportError: there is no such set.
         """
-        (one,) = self.named([name])
-        return list(blocks.seals(self._store, one))
+        return list(self._store.seals(name))
 
     def withdraw(self, set_name: str, ref_id: str, who: str, why: str) -> Withdrawal:
         """Stop looking for a reference from the next load on.
