@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 2048
-"""Extractions compared with all others at once: 100,000 of them take 0.8 GB for a moment."""
+_ROWS, _COLUMNS = 1024, 1 << 14
+"""Extractions compared with others at once: 64 MB of cosines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +77,18 @@ def nearest_elsewhere(
     """
     index = np.full(len(descriptors), -1, np.int64)
     similarity = np.full(len(descriptors), -2, np.float32)
-    for start in range(0, len(descriptors), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        cosines = np.clip(descriptors[rows] @ descriptors.T, -1, 1)
-        cosines[owner[rows, None] == owner[None]] = -2
-        best = cosines.argmax(axis=1)
-        highest = cosines[np.arange(len(best)), best]
-        index[rows] = np.where(highest > -2, best, -1)
-        similarity[rows] = highest
+    for start in range(0, len(descriptors), _ROWS):
+        rows = slice(start, start + _ROWS)
+        for first in range(0, len(descriptors), _COLUMNS):
+            others = slice(first, first + _COLUMNS)
+            cosines = np.clip(descriptors[rows] @ descriptors[others].T, -1, 1)
+            cosines[owner[rows, None] == owner[None, others]] = -2
+            best = cosines.argmax(axis=1)
+            highest = cosines[np.arange(len(best)), best]
+            # Of equals the first stays.
+            nearer = highest > similarity[rows]
+            index[rows] = np.where(nearer, best + first, index[rows])
+            similarity[rows] = np.where(nearer, highest, similarity[rows])
     return index, similarity
 
 

@@ -23,6 +23,9 @@ class Similarities(BaseModel):
     """Counts as medium when a perceptual hash is not far off."""
     low: float = Field(gt=0, le=1)
     """Counts as a lead by itself; nothing below it is kept."""
+    normalised_high: float | None = Field(default=None, ge=-2, le=2)
+    """Similarity less what the extraction reaches on the background set, which high asks for as well. Higher
+    is stricter; "none" asks for nothing. `leaksweep calibrate` measures it."""
 
     @model_validator(mode="after")
     def _fall(self) -> Self:
@@ -181,6 +184,22 @@ class ReportsSettings(BaseModel):
     retention: RetentionSettings = RetentionSettings()
     review: ReviewSettings = ReviewSettings()
     notices: NoticeSettings = NoticeSettings()
+
+    @model_validator(mode="after")
+    def _normalised_against_something(self) -> Self:
+        ladders = {"ladder": self.ladder, **{f"sets.{name}": one for name, one in self.sets.items()}}
+        for name, ladder in ladders.items():
+            if self.background is None and (
+                ladder.sscd.normalised_high,
+                ladder.thumbnail.normalised_high,
+            ) != (
+                None,
+                None,
+            ):
+                raise ValueError(
+                    f"{name}: normalised_high needs a set to normalise against; name it as background"
+                )
+        return self
 
     @property
     def fail_severity(self) -> Severity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reports.finding import Finding, FindingState, Match, Severity
@@ -15,6 +16,9 @@ _MEASURES = {
     "normalised": "normalised_similarity",
 }
 """Fields of `Rung` that are limits, and the fields of `Match` that they limit."""
+_HASHES = ("pdq", "phash", "phash256")
+_CONTROLLED = {name: field for name, field in _MEASURES.items() if name != "normalised"}
+"""Measures that the base alone, and the wrong checkpoints, have too."""
 _ASIDE = (FindingState.GONE, FindingState.SUPPRESSED, FindingState.WITHDRAWN)
 
 
@@ -27,33 +31,36 @@ class Rung:
     """PDQ distance, at most."""
     phash: int | None = None
     """pHash distance, at most."""
+    phash256: int | None = None
+    """Distance of 256-bit pHash, at most."""
     similarity: float | None = None
     """Cosine, at least."""
+    normalised: float | None = None
+    """Normalised similarity, at least."""
     descriptor: str = ""
     """What to call the descriptor in the rule's name."""
 
     @property
     def name(self) -> str:
         """Such as "pdq<=30 & sscd>=0.75"."""
-        parts = []
-        if self.pdq is not None:
-            parts.append(f"pdq<={self.pdq}")
-        if self.phash is not None:
-            parts.append(f"phash<={self.phash}")
+        parts = [f"{kind}<={limit}" for kind in _HASHES if (limit := getattr(self, kind)) is not None]
         if self.similarity is not None:
             parts.append(f"{self.descriptor}>={self.similarity:g}")
+        if self.normalised is not None:
+            parts.append(f"normalised>={self.normalised:g}")
         return " & ".join(parts)
 
     @property
     def measures(self) -> tuple[str, ...]:
         """The fields of `Match` that it looks at."""
-        return tuple(field for limit, field in _MEASURES.items() if getattr(self, limit, None) is not None)
+        return tuple(field for limit, field in _MEASURES.items() if getattr(self, limit) is not None)
 
     def holds(self, match: Match) -> bool:
+        by_hash = (_at_most(getattr(match, _MEASURES[kind]), getattr(self, kind)) for kind in _HASHES)
         return (
-            (self.pdq is None or _at_most(match.pdq_distance, self.pdq))
-            and (self.phash is None or _at_most(match.phash_distance, self.phash))
-            and (self.similarity is None or _at_least(match.similarity, self.similarity))
+            all(by_hash)
+            and _at_least(match.similarity, self.similarity)
+            and _at_least(match.normalised_similarity, self.normalised)
         )
 
 
@@ -87,21 +94,33 @@ def rungs(ladder: Ladder, descriptor: str | None) -> tuple[Rung, ...]:
         Rung(severity=critical, pdq=ladder.pdq_critical),
         Rung(severity=high, pdq=ladder.pdq_high),
         Rung(severity=high, phash=ladder.phash_high),
+        Rung(severity=high, phash256=ladder.phash256_high),
         Rung(severity=low, pdq=ladder.pdq_low),
         Rung(severity=low, phash=ladder.phash_low),
+        Rung(severity=low, phash256=ladder.phash256_low),
     )
     if descriptor is None:
         return by_hash
     at, name = ladder.similarities(descriptor), "sscd" if descriptor.startswith("sscd") else "thumbnail"
     by_likeness = (
-        Rung(severity=critical, pdq=ladder.pdq_high, similarity=at.critical, descriptor=name),
-        Rung(severity=critical, phash=ladder.phash_high, similarity=at.critical, descriptor=name),
-        Rung(severity=high, similarity=at.high, descriptor=name),
-        Rung(severity=medium, pdq=ladder.pdq_low, similarity=at.medium, descriptor=name),
-        Rung(severity=medium, phash=ladder.phash_low, similarity=at.medium, descriptor=name),
+        *(
+            Rung(severity=critical, similarity=at.critical, descriptor=name, **hashed)
+            for hashed in _each(ladder, "high")
+        ),
+        Rung(severity=high, similarity=at.high, descriptor=name, normalised=at.normalised_high),
+        *(
+            Rung(severity=medium, similarity=at.medium, descriptor=name, **hashed)
+            for hashed in _each(ladder, "low")
+        ),
         Rung(severity=low, similarity=at.low, descriptor=name),
     )
     return tuple(sorted((*by_hash, *by_likeness), key=lambda rung: -rung.severity))
+
+
+def _each(ladder: Ladder, step: str) -> Iterator[dict[str, int]]:
+    """One kind of hash at a time, with its limit."""
+    for kind in _HASHES:
+        yield {kind: getattr(ladder, f"{kind}_{step}")}
 
 
 def judge(match: Match, settings: ReportsSettings) -> Verdict | None:
@@ -132,48 +151,39 @@ def same_picture(descriptor: str, settings: ReportsSettings) -> float:
     return settings.ladder.similarities(descriptor).high
 
 
-@dataclass(frozen=True, slots=True)
-class _Control:
-    """How near something comes that did not leak the reference."""
-
-    pdq: float | None
-    phash: float | None
-    similarity: float | None
+def _base(match: Match) -> dict[str, float | None]:
+    return {kind: getattr(match, f"control_{field}") for kind, field in _CONTROLLED.items()}
 
 
-def _base(match: Match) -> _Control:
-    return _Control(match.control_pdq_distance, match.control_phash_distance, match.control_similarity)
-
-
-def _others(match: Match) -> _Control:
+def _others(match: Match) -> dict[str, float | None]:
     """The middle one of the wrong checkpoints: when it comes as near, so does half of them."""
-    return _Control(match.others_pdq_distance, match.others_phash_distance, match.others_similarity)
+    return {kind: getattr(match, f"others_{field}") for kind, field in _CONTROLLED.items()}
 
 
-def _explained(match: Match, rung: Rung, settings: ReportsSettings, control: _Control) -> bool:
-    """Whether the control comes as near, within the margins, by every measure that the rule rests on."""
-    return (
-        (rung.pdq is None or _as_near(match.pdq_distance, control.pdq, settings.control_margin_pdq))
-        and (
-            rung.phash is None or _as_near(match.phash_distance, control.phash, settings.control_margin_phash)
-        )
-        and (
-            rung.similarity is None
-            or (
-                match.similarity is not None
-                and _at_least(control.similarity, match.similarity - settings.control_margin)
-            )
-        )
+def _explained(
+    match: Match, rung: Rung, settings: ReportsSettings, control: Mapping[str, float | None]
+) -> bool:
+    """Whether the control comes as near, within the margins, by every measure that the rule rests on.
+
+    What is normalised is the similarity, so the similarity's control is its control.
+    """
+    for kind in _HASHES:
+        distance = getattr(match, _MEASURES[kind])
+        if getattr(rung, kind) is not None and not _at_most(
+            control[kind], distance + getattr(settings, f"control_margin_{kind}")
+        ):
+            return False
+    if rung.similarity is None:
+        return True
+    return match.similarity is not None and _at_least(
+        control["similarity"], match.similarity - settings.control_margin
     )
 
 
-def _as_near(distance: int | None, control: float | None, margin: int) -> bool:
-    return distance is not None and _at_most(control, distance + margin)
+def _at_most(value: float | None, limit: float | None) -> bool:
+    """Whether a value reaches its limit; without a limit, whatever it is."""
+    return limit is None or (value is not None and value <= limit)
 
 
-def _at_most(value: float | None, limit: float) -> bool:
-    return value is not None and value <= limit
-
-
-def _at_least(value: float | None, limit: float) -> bool:
-    return value is not None and value >= limit
+def _at_least(value: float | None, limit: float | None) -> bool:
+    return limit is None or (value is not None and value >= limit)
