@@ -190,7 +190,7 @@ def _describe_folder(folder: Path, describe: Descriptor) -> tuple[tuple[str, ...
     pictures = []
     for name, file in zip(names, files, strict=True):
         try:
-            pictures.append(np.asarray(read_picture(file)))
+            pictures.append(np.asarray(read_picture(file).image))
         except ReportError as error:
             # A rate over fewer pictures than there are would be a wrong rate.
             raise ReportError(f"{folder / name}: {error}; repair or remove it") from error

@@ -43,9 +43,10 @@ def curve(measured: Measured, signal: str) -> tuple[Point, ...]:
 
 def reached(measured: Measured, signal: str, threshold: float) -> NDArray[np.bool_]:
     """(N, R): which pairs reach a threshold; what cannot be compared does not."""
-    values = measured.values[signal]
+    values: NDArray[np.float64] = measured.values[signal]
     with np.errstate(invalid="ignore"):
-        return np.asarray(values >= threshold if signal in HIGHER_IS_NEARER else values <= threshold)
+        hit = values >= threshold if signal in HIGHER_IS_NEARER else values <= threshold
+    return np.asarray(hit, np.bool_)
 
 
 def point(measured: Measured, hit: NDArray[np.bool_], threshold: float) -> Point:
@@ -64,8 +65,8 @@ def point(measured: Measured, hit: NDArray[np.bool_], threshold: float) -> Point
 
 def recall_by_distortion(measured: Measured, hit: NDArray[np.bool_]) -> dict[str, Proportion]:
     """Return how many copies of each kind reach something, in the order of the kinds."""
-    own = (hit & measured.copies).any(axis=1)
-    kinds = np.array(measured.distortions, object)
+    own = np.asarray((hit & measured.copies).any(axis=1), np.bool_)
+    kinds: NDArray[np.object_] = np.array(measured.distortions, object)
     return {
         kind: Proportion(count=int(own[kinds == kind].sum()), of=int((kinds == kind).sum()))
         for kind in dict.fromkeys(measured.distortions)

@@ -55,7 +55,7 @@ class Measured:
     @property
     def copies(self) -> NDArray[np.bool_]:
         """(N, R): pairs of a copy and its own picture."""
-        return self.of[:, None] == np.arange(len(self.names))[None]
+        return np.asarray(self.of[:, None] == np.arange(len(self.names))[None], np.bool_)
 
     @property
     def strangers(self) -> NDArray[np.bool_]:
@@ -133,7 +133,7 @@ def _probes(
     hashed: list[PictureHashes] = []
     described: list[NDArray[np.float32]] = []
     for done, name in enumerate(names, start=1):
-        copies = list(_distorted(read_picture(folder / name), distortions))
+        copies = list(_distorted(read_picture(folder / name).image, distortions))
         hashed += [hasher(image) for image in copies]
         described.append(describe([np.asarray(image) for image in copies]))
         if progress:
