@@ -32,9 +32,9 @@ def _of_set(one: SetSummary, extractions: int) -> Iterator[str]:
         yield f"{name}: the set is empty, so nothing of it can be found."
     elif not described:
         yield (
-            f"{name}: hashes only. A copy that training has cropped, or that has a border, has another hash: in "
-            "a published test PDQ found 9 % of the copies with 5 % cropped away. Where the pictures can be had, "
-            "add them as a folder, and their crops are looked for too."
+            f"{name}: hashes only. A copy that training has cropped, or that has a border, has another hash. "
+            "In a published test PDQ found 9 % of the copies with 5 % cropped away. Where the pictures "
+            "can be had, add them as a folder, and their crops are looked for too."
         )
     if extractions and described and not any(one.compared_by[measure] for measure in described):
         yield (
