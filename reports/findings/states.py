@@ -71,18 +71,21 @@ def findings(judged: Iterable[Judged], digests: Mapping[str, str | None]) -> lis
     Args:
         digests: SHA-256 of the weights by checkpoint id. The same weights under two names make one finding.
     """
-    groups: dict[str, list[tuple[Judged, Finding]]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, bool], list[Judged]] = defaultdict(list)
     for one in judged:
-        finding = finding_of(one, digests.get(one.match.checkpoint_id))
-        groups[finding.id].append((one, finding))
+        match = one.match
+        subject = digests.get(match.checkpoint_id) or match.checkpoint_id
+        # What an id is made of; see `Finding.id`.
+        groups[subject, match.set_name, match.ref_id, match.similarity is None].append(one)
     merged = []
-    for _, group in sorted(groups.items()):
+    for group in groups.values():
         # Among equals the first extraction, so that a finding does not depend on the order of matches.
-        group.sort(key=lambda pair: pair[0].match.extraction_id)
-        best = max(group, key=lambda pair: pair[0].rank)[1]
-        checkpoints = tuple(sorted({one.match.checkpoint_id for one, _ in group}))
-        merged.append(replace(best, occurrences=len(group), checkpoint_ids=checkpoints))
-    return merged
+        group.sort(key=lambda one: one.match.extraction_id)
+        best = max(group, key=lambda one: one.rank)
+        places = tuple(sorted({one.match.checkpoint_id for one in group}))
+        finding = finding_of(best, digests.get(best.match.checkpoint_id))
+        merged.append(replace(finding, occurrences=len(group), checkpoint_ids=places))
+    return sorted(merged, key=lambda one: one.id)
 
 
 def against(
@@ -110,8 +113,7 @@ def against(
     for name, old in earlier.items():
         # What only a cut-off attempt at this run found never was.
         if name not in settled and old.first_run < run:
-            gone = replace(old, state=FindingState.GONE, last_run=min(old.last_run, run - 1), changed="")
-            settled[name] = replace(gone, settled_by="", settled_why="", settled_at="", settled_until="")
+            settled[name] = _missed(old, run)
     ordered = [settled[name] for name in sorted(settled)]
     return restate(ordered, suppressions, withdrawals, now, run=run)
 
@@ -138,21 +140,36 @@ def finding_of(one: Judged, sha256: str | None) -> Finding:
 
 def _seen(one: Finding, old: Finding | None, run: int, stamp: str) -> Finding:
     """Return today's finding with its dates, and its state against the run before."""
-    again = old is not None and old.last_run == run
-    dated = replace(
+    state, changed, settled_at = FindingState.NEW, "", ""
+    if one.state is FindingState.SUPPRESSED:
+        since = old.settled_at if old and old.settled_by == one.settled_by else stamp
+        state, settled_at = FindingState.SUPPRESSED, since
+    elif old and old.first_run < run:
+        changed = _changed(old, one, run)
+        state = FindingState.CHANGED if changed else FindingState.KNOWN
+    return replace(
         one,
+        state=state,
+        changed=changed,
+        settled_at=settled_at,
         first_run=old.first_run if old else run,
         first_seen=old.first_seen if old else stamp,
         last_run=run,
-        last_seen=old.last_seen if old and again else stamp,
+        last_seen=old.last_seen if old and old.last_run == run else stamp,
     )
-    if one.state is FindingState.SUPPRESSED:
-        same = old is not None and old.settled_by == one.settled_by
-        return replace(dated, settled_at=old.settled_at if old and same else stamp)
-    if old is None or old.first_run >= run:
-        return replace(dated, state=FindingState.NEW)
-    changed = _changed(old, dated, run)
-    return replace(dated, state=FindingState.CHANGED if changed else FindingState.KNOWN, changed=changed)
+
+
+def _missed(old: Finding, run: int) -> Finding:
+    return replace(
+        old,
+        state=FindingState.GONE,
+        last_run=min(old.last_run, run - 1),
+        changed="",
+        settled_by="",
+        settled_why="",
+        settled_at="",
+        settled_until="",
+    )
 
 
 def _changed(old: Finding, one: Finding, run: int) -> str:
