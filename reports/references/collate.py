@@ -128,6 +128,9 @@ class Collation:
         return pa.Table.from_pydict({"reference": self._buried()}, schema=BURIED)
 
     def _buried(self) -> NDArray[np.int64]:
+        """Numbers of the references that the list says were withdrawn, ascending."""
+        if not (self._buried_codes or self._buried_refs):
+            return np.zeros(0, np.int64)
         by_code = self._codes.find(self._buried_codes)
         owner = np.frombuffer(self._owner, np.uint32).astype(np.int64)
         # A mere number is what this edition gives to the entry, and no name by which it was known.
