@@ -356,12 +356,12 @@ def test_cut_off_anywhere_and_run_again_it_ends_the_same(copy, tmp_path, cls, na
             extraction(0, picture(1), picture(30)),
             extraction(1, picture(5), picture(31)),
         )
-    undisturbed.match()
+    undisturbed.match(sweep="night")
     with pytest.raises(Killed):
-        cut_off.match(**dying(cut_off, cls, name, after, raise_killed))
+        cut_off.match(sweep="night", **dying(cut_off, cls, name, after, raise_killed))
     # A new process opens the stores anew.
     again = World(tmp_path / "b")
-    again.match()
+    again.match(sweep="night")
     assert again.state() == undisturbed.state()
 
 
