@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import version
+
 import imagehash
 import numpy as np
 import pyarrow as pa
@@ -11,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from reports.finding import ReportError
+from reports.matching import self_test
 from reports.matching.hashes import FAR, Codes, Hasher, PdqState, canonical, distances, open_hasher, plausible
 
 hasher = open_hasher()
@@ -28,6 +33,8 @@ def test_phash_is_imagehash_s_own_hexadecimal():
     hashes = hasher(picture)
     assert hashes.phash is not None
     assert hashes.phash.hex() == str(imagehash.phash(picture))
+    assert hashes.phash256 is not None
+    assert hashes.phash256.hex() == str(imagehash.phash(picture, hash_size=16))
 
 
 @needs_pdq
@@ -50,6 +57,7 @@ def test_mirror_of_the_mirror_is_the_picture(seed):
     mirrored = hasher(ImageOps.mirror(picture))
     hashes = hasher(picture)
     assert (mirrored.phash, mirrored.phash_mirror) == (hashes.phash_mirror, hashes.phash)
+    assert (mirrored.phash256, mirrored.phash256_mirror) == (hashes.phash256_mirror, hashes.phash256)
     assert (mirrored.pdq, mirrored.pdq_mirror) == (hashes.pdq_mirror, hashes.pdq)
     assert bits(hashes.phash, hashes.phash_mirror) > 8
 
@@ -67,6 +75,7 @@ def test_distances_are_even_and_small_for_a_smaller_copy(seed):
 def test_a_plain_picture_has_no_hash():
     hashes = hasher(Image.new("RGB", (64, 64), "teal"))
     assert hashes.phash is None
+    assert hashes.phash256 is None
     assert hashes.pdq is None
 
 
@@ -89,6 +98,70 @@ def test_without_pdqhash_the_state_says_so():
 
 def test_the_hasher_names_algorithm_implementation_and_version():
     assert f"phash64@imagehash@{imagehash.__version__}" in hasher.name
+    assert f"phash256@imagehash@{imagehash.__version__}" in hasher.name
+    if hasher.has_pdq:
+        assert f"pdq256@pdqhash@{version('pdqhash')}" in hasher.name
+
+
+def by_definition(compute):
+    """Hash the known picture with a changed PDQ."""
+
+    def changed(pixels):
+        import pdqhash
+
+        bits, quality = pdqhash.compute(pixels)
+        return compute(bits), quality
+
+    return Hasher(changed)
+
+
+def test_the_hashers_pass_their_self_test():
+    assert self_test.check(hasher) is hasher
+    assert self_test.check(Hasher(None)).has_pdq is False
+
+
+@needs_pdq
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda bits: bits[::-1], id="bits the other way round"),
+        pytest.param(lambda bits: bits.reshape(16, 16)[::-1].ravel(), id="words the other way round"),
+        pytest.param(lambda bits: bits.reshape(16, 16)[:, ::-1].ravel(), id="bits of each word"),
+        pytest.param(lambda bits: bits.reshape(16, 16).T.ravel(), id="rows for columns"),
+        pytest.param(lambda bits: 1 - bits, id="every bit the other one"),
+        pytest.param(lambda bits: np.roll(bits, 1), id="one bit further on"),
+        pytest.param(np.zeros_like, id="nothing"),
+    ],
+)
+def test_a_pdqhash_that_orders_its_bits_otherwise_is_refused(wrong):
+    with pytest.raises(ReportError, match=rf"pdqhash {version('pdqhash')}: its PDQ of a known picture is"):
+        self_test.check(by_definition(wrong))
+
+
+def test_an_imagehash_that_hashes_otherwise_is_refused(monkeypatch):
+    whole = imagehash.phash
+    monkeypatch.setattr(imagehash, "phash", lambda image, hash_size=8: whole(ImageOps.flip(image), hash_size))
+    with pytest.raises(
+        ReportError, match=rf"imagehash {version('imagehash')}: its pHash .* install the imagehash"
+    ):
+        open_hasher()
+
+
+@needs_pdq
+def test_a_refusal_tells_no_hash():
+    with pytest.raises(ReportError) as refusal:
+        self_test.check(by_definition(lambda bits: 1 - bits))
+    assert not re.search("[0-9a-f]{16}", str(refusal.value))
+
+
+@needs_pdq
+def test_the_known_picture_hashes_as_it_did_when_the_versions_were_pinned():
+    """pdqhash 0.2.8 and imagehash 4.3.2; at this size nothing is scaled, and all versions agree."""
+    hashes = hasher(self_test.known_picture(64))
+    assert hashes.phash256 is not None
+    assert hashes.pdq is not None
+    assert hashes.phash256.hex().startswith("bb9c33396663cc46")
+    assert hashes.pdq.hex().startswith("6733ce6298ceb39c")
 
 
 def test_canonical_is_at_most_512_px_and_rgb():

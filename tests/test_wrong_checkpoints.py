@@ -190,7 +190,7 @@ def test_a_reference_that_is_a_hash_is_held_against_others_too(stores):
 
     code = open_hasher()(canonical(picture(1))).phash
     (stores.home / "list.txt").write_text(f"phash {code.hex()}\n")
-    stores.references.add_hashes("partner", stores.home / "list.txt")
+    stores.references.add_list("partner", stores.home / "list.txt")
     for number in range(4):
         scan(stores, f"other{number}", 1)
     stores.match()

@@ -27,7 +27,7 @@ _QUALITY = 50
 """JPEG's, 1 to 95."""
 _WORDS = {"pdq": 4, "phash256": 4, "phash": 1}
 _USUAL = {"pdq": 30, "phash256": 50, "phash": 8}
-"""Bits: a copy that is further from its picture was hashed wrongly. Of 1,000, none was further than 26, 14, 4."""
+"""Bits: a copy further from its picture was hashed wrongly. Of 1,000, none was further than 26, 14, 4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
