@@ -100,11 +100,12 @@ def review_app(stores: Stores, name: str, place: Place, port: int, door: Door) -
     from reports.review.acts import Acts, Reviewer
     from reports.review.app import ReviewDesk, new_app
     from reports.review.guard import Rules, hosts
+    from reports.review.queue import Ranked
     from reports.review.sensitivity import Scores, open_scorer
 
     settings = stores.run.settings.reports.review
     desk = ReviewDesk(
-        findings=stores.findings,
+        findings=Ranked(stores.findings),
         pictures=stores.extractions,
         acts=Acts(
             engine=stores.engine,

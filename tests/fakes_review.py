@@ -18,6 +18,7 @@ from reports.review.acts import Acts, Reviewer
 from reports.review.app import ReviewDesk, new_app
 from reports.review.guard import Rules, hosts
 from reports.review.labels import Labels
+from reports.review.queue import Ranked
 from reports.review.sensitivity import Scorer, Scores
 from reports.review.session import Door
 from reports.settings import ReviewSettings
@@ -78,7 +79,7 @@ def a_desk(
     engine: Engine, shelf: Shelf, name: str = "ann", scorer: Scorer | None = None, **settings: Any
 ) -> ReviewDesk:
     return ReviewDesk(
-        findings=shelf,
+        findings=Ranked(shelf),
         pictures=shelf,
         acts=Acts(
             engine=engine,

@@ -38,6 +38,11 @@ def desk(engine: Engine) -> ReviewDesk:
     return a_desk(engine, a_shelf(HIGH, CRITICAL, LOW))
 
 
+def the_first(desk: ReviewDesk) -> str:
+    """Id of the strongest finding, which is of no. 1 of the shelf."""
+    return desk.queue().items[0].id
+
+
 def csrf(client: TestClient) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)
     assert found
@@ -67,7 +72,7 @@ def test_nothing_is_shown_without_the_token(desk: ReviewDesk, path: str) -> None
 
 @pytest.mark.parametrize("act", ["reveal", "label"])
 def test_nothing_is_done_without_the_token(desk: ReviewDesk, act: str) -> None:
-    finding = desk.findings.findings()[0].id
+    finding = the_first(desk)
     client = a_client(desk, headers={"Origin": BASE})
     answer = client.post(f"/findings/{finding}/{act}", data={"picture": "extraction", "label": "confirmed"})
     assert answer.status_code == 401
@@ -98,7 +103,7 @@ def test_the_token_opens_a_session_in_a_strict_cookie(desk: ReviewDesk) -> None:
 
 def test_the_header_does_as_well_and_needs_no_form_token(desk: ReviewDesk) -> None:
     client = a_client(desk, headers=BEARER)
-    finding = desk.findings.findings()[0].id
+    finding = the_first(desk)
     assert client.get("/").status_code == 200
     answer = client.post(f"/findings/{finding}/label", data={"label": "unsure"})
     assert answer.status_code == 303
@@ -140,7 +145,7 @@ def test_our_own_names_are_known_at_any_port(desk: ReviewDesk, host: str) -> Non
 @pytest.mark.parametrize("field", [{}, {"csrf": ""}, {"csrf": "x" * 43}])
 @pytest.mark.parametrize("act", ["reveal", "label"])
 def test_a_form_without_its_token_does_nothing(desk: ReviewDesk, field: dict[str, str], act: str) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     data = {"picture": "extraction", "label": "confirmed", **field}
     assert client.post(f"/findings/{finding}/{act}", data=data).status_code == 403
     assert acts(desk) == []
@@ -150,7 +155,7 @@ def test_a_form_without_its_token_does_nothing(desk: ReviewDesk, field: dict[str
     "origin", ["http://evil.example", "null", "http://127.0.0.1:8476", "https://127.0.0.1:8475", None]
 )
 def test_a_form_from_another_page_does_nothing(desk: ReviewDesk, origin: str | None) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     data = {"csrf": csrf(client), "label": "confirmed"}
     client.headers.pop("Origin")
     headers = {"Origin": origin} if origin else {}
@@ -161,13 +166,13 @@ def test_a_form_from_another_page_does_nothing(desk: ReviewDesk, origin: str | N
 def test_a_form_of_another_session_does_nothing(desk: ReviewDesk) -> None:
     door = Door(minutes=60, token=TOKEN)
     theirs, ours = csrf(entered(desk, door)), entered(desk, door)
-    finding = desk.findings.findings()[0].id
+    finding = the_first(desk)
     answer = ours.post(f"/findings/{finding}/label", data={"csrf": theirs, "label": "confirmed"})
     assert answer.status_code == 403
 
 
 def test_what_is_no_form_or_too_large_is_refused(desk: ReviewDesk) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     path = f"/findings/{finding}/label"
     assert client.post(path, json={"label": "confirmed"}).status_code == 415
     assert post(client, path, label="confirmed", note="x" * 70_000).status_code == 413
@@ -190,7 +195,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(desk: ReviewDesk, path
 
 def test_pages_load_nothing_but_their_own_style_by_the_name_of_its_content(desk: ReviewDesk) -> None:
     client = entered(desk)
-    finding = desk.findings.findings()[0].id
+    finding = the_first(desk)
     for path in ("/", f"/findings/{finding}", "/enter"):
         loaded = re.findall(r'(?:src|href)="([^"]+)"', client.get(path).text)
         assert all(one.startswith(("/", "#")) for one in loaded)
@@ -220,7 +225,7 @@ def test_the_queue_holds_metadata_and_opens_no_picture(engine: Engine) -> None:
         "sscd&gt;=0.75",
         "cosine 0.87, PDQ 24, pHash 4",
         "harbour/0007.jpg",
-        "0.01 of 99",
+        "0.01, from 99 wrong checkpoints",
         "watchlist",
     ):
         assert words in page
@@ -239,7 +244,7 @@ def test_long_queues_come_in_pages(engine: Engine) -> None:
 
 
 def test_a_picture_comes_on_request_alone_and_each_time_after_its_entry(desk: ReviewDesk) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     before = client.get(f"/findings/{finding}")
     assert "data:image" not in before.text
     assert "img-src" not in before.headers["content-security-policy"]
@@ -252,14 +257,14 @@ def test_a_picture_comes_on_request_alone_and_each_time_after_its_entry(desk: Re
     post(client, f"/findings/{finding}/reveal", picture="control")
     assert acts(desk) == 3 * [("reveal", finding)]
     first, *_, last = desk.acts.audit.entries()
-    said = {"account": "svc", "extraction": "job0-000", "score": None, "shown": "sharp"}
+    said = {"account": "svc", "extraction": "job1-000", "score": None, "shown": "sharp"}
     assert first.details() == {**said, "picture": "extraction"}
     assert last.details() == {**said, "picture": "control"}
     assert "data:image" not in client.get(f"/findings/{finding}").text
 
 
 def test_no_picture_is_sent_when_the_log_cannot_take_note(desk: ReviewDesk, engine: Engine) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     with engine.begin() as db:
         db.execute(
             text("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END")
@@ -273,7 +278,7 @@ def test_no_picture_is_sent_when_the_log_cannot_take_note(desk: ReviewDesk, engi
 
 
 def test_a_picture_cannot_be_had_by_following_an_address(desk: ReviewDesk) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     assert client.get(f"/findings/{finding}/reveal").status_code == 405
     assert post(client, f"/findings/{finding}/reveal", picture="reference").status_code == 400
     assert acts(desk) == []
@@ -293,7 +298,7 @@ def test_an_erased_picture_says_so_and_its_request_is_no_reveal(engine: Engine) 
 
 def test_the_score_is_shown_before_and_above_the_limit_the_page_asks_again(engine: Engine) -> None:
     desk = a_desk(engine, a_shelf(HIGH), scorer=lambda png: 0.73, warn_score=0.5)
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     page = client.get(f"/findings/{finding}").text
     assert "of the extraction 0.73, of the control\n0.73" in page
     assert "nothing of violence, of age or of law" in page
@@ -309,7 +314,7 @@ def test_the_score_is_shown_before_and_above_the_limit_the_page_asks_again(engin
 
 
 def test_without_the_extra_the_page_says_how_to_get_the_score(desk: ReviewDesk) -> None:
-    finding = desk.findings.findings()[0].id
+    finding = the_first(desk)
     page = html.unescape(entered(desk).get(f"/findings/{finding}").text)
     assert 'Sensitivity score not available: <code>pip install "leaksweep[sensitivity]"</code>' in page
 
@@ -333,8 +338,8 @@ def test_a_softened_picture_is_softened_here_and_the_sharp_one_takes_a_second_re
 
 def test_a_label_is_kept_with_its_note_and_leads_to_the_next_finding(desk: ReviewDesk) -> None:
     client = entered(desk)
-    strongest = desk.queue().items[0].finding.id
-    following = desk.queue().items[1].finding.id
+    strongest = desk.queue().items[0].id
+    following = desk.queue().items[1].id
     answer = post(client, f"/findings/{strongest}/label", label="confirmed", note="same <b>boat</b>")
     assert answer.headers["location"] == f"/findings/{following}?saved={strongest}"
     assert "saved" in client.get(answer.headers["location"]).text
@@ -344,13 +349,13 @@ def test_a_label_is_kept_with_its_note_and_leads_to_the_next_finding(desk: Revie
     assert "same &lt;b&gt;boat&lt;/b&gt;" in page
     assert "Settled: <b>confirmed</b>" in page
     assert acts(desk) == [("label", strongest)]
-    assert "2 findings wait" in client.get("/").text
+    assert "2 findings wait for your label" in client.get("/").text
     assert strongest in client.get("/?show=settled").text
 
 
 @pytest.mark.parametrize("label", ["", "yes", "CONFIRMED"])
 def test_a_label_that_is_none_is_refused(desk: ReviewDesk, label: str) -> None:
-    client, finding = entered(desk), desk.findings.findings()[0].id
+    client, finding = entered(desk), the_first(desk)
     answer = post(client, f"/findings/{finding}/label", label=label)
     assert answer.status_code == 400
     assert "there is no such label; give one of" in answer.text
@@ -410,6 +415,6 @@ def test_hostile_names_are_text_and_nothing_else(engine: Engine, name: str) -> N
 
 def test_no_hash_and_no_prompt_is_on_a_page(desk: ReviewDesk) -> None:
     client = entered(desk)
-    pages = [client.get("/").text, *(client.get(f"/findings/{f.id}").text for f in desk.findings.findings())]
+    pages = [client.get("/").text, *(client.get(f"/findings/{f.id}").text for f in desk.queue().items)]
     assert not any("sks harbour" in page for page in pages)
     assert all(len(found) <= 16 for page in pages for found in re.findall(r"[0-9a-f]{16,}", page))

@@ -103,14 +103,14 @@ def tab_to(page: Page, words: str) -> None:
 def test_the_whole_walk_by_keyboard(browser: Browser, engine: Engine) -> None:
     shelf = a_shelf(CRITICAL, HIGH, Severity.LOW)
     desk = a_desk(engine, shelf, scorer=lambda png: 0.31, soften="blur")
-    strongest = desk.queue().items[0].finding.id
+    strongest = desk.queue().items[0].id
     with served(desk) as address, a_page(browser) as (page, said):
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}/enter#token={TOKEN}")
         page.wait_for_url(f"{address}/")
         assert TOKEN not in page.url
-        assert page.locator("h1").inner_text() == "3 findings wait for a label"
+        assert page.locator("h1").inner_text() == "3 findings wait for your label"
         assert page.locator("img").count() == 0
         shot(page, "queue")
 
@@ -173,7 +173,7 @@ def test_without_script_all_but_the_token_step_works(browser: Browser, engine: E
 def test_another_site_can_neither_act_nor_show_the_page(browser: Browser, engine: Engine) -> None:
     """A page at another port is another origin, though its requests carry the cookie."""
     desk, decoy = a_desk(engine, a_shelf(HIGH)), a_desk(engine, a_shelf(HIGH))
-    finding = desk.queue().items[0].finding.id
+    finding = desk.queue().items[0].id
     with served(desk) as address, served(decoy) as other, a_page(browser, bypass_csp=True) as (page, _):
         page.goto(f"{address}/enter#token={TOKEN}")
         page.wait_for_url(f"{address}/")
@@ -201,7 +201,7 @@ def test_it_reads_in_light_and_dark_and_on_a_narrow_screen(
     shelf = a_shelf(CRITICAL, HIGH, set_name=name, ref_id=HOSTILE[0])
     desk = a_desk(engine, shelf, two_person=True)
     desk.acts.label(shelf.found[1].id, "false_positive", "other mast")
-    finding = desk.queue().items[0].finding.id
+    finding = desk.queue().items[0].id
     narrow = {"width": 340, "height": 720}
     with served(desk) as address, a_page(browser, color_scheme=scheme, viewport=narrow) as (page, said):
         page.goto(f"{address}/enter#token={TOKEN}")

@@ -156,9 +156,9 @@ def test_a_whole_log_is_told_from_a_cut_one_by_its_signed_head(
     with opened_home(home) as stores:
         for number in range(3):
             stores.audit.append("ann", "label", str(number))
-    assert audit(home, "head") == 0
     head = tmp_path / "head.json"
-    head.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert audit(home, "head", "--out", str(head)) == 0
+    assert f"{head}: signed head, entry 3" in capsys.readouterr().out
     assert json.loads(head.read_text())["seq"] == 3
     assert audit(home, "verify") == 0
     assert "whole: 3 entries; only a head that is kept elsewhere" in capsys.readouterr().out

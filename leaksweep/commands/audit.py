@@ -40,19 +40,30 @@ def list_(
     return CLEAN
 
 
-@app.command(epilog=examples("leaksweep audit head", "leaksweep audit head > head.json"))
+@app.command(epilog=examples("leaksweep audit head", "leaksweep audit head --out head.json"))
 @command
-def head(run: Run) -> int:
+def head(
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file; default: stdout.")
+    ] = None,
+) -> int:
     """Print the log's last entry, signed. Kept elsewhere, it proves later that no end was cut off."""
     from leaksweep.stores import opened
     from reports.custody.receipt import signed
+    from reports.export.files import write_atomically
 
     with opened(run) as stores:
         last = stores.audit.head()
         if last is None:
             raise SettingsError("the log has no entries yet, so it has no head")
         content = {"what": WHAT, "seq": last.seq, "at": last.at, "digest": last.digest}
-        print(signed(content, stores.vault), end="")
+        receipt = signed(content, stores.vault)
+    if out is None:
+        print(receipt, end="")
+    else:
+        write_atomically(out, receipt.encode())
+        run.finish({"file": str(out), **content}, f"{out}: signed head, entry {last.seq}; keep it elsewhere")
     return CLEAN
 
 

@@ -17,7 +17,7 @@ from reports.finding import ReportError
 from reports.review import pages
 from reports.review.acts import Acts
 from reports.review.guard import ASSETS, ENTER, Guard, Rules
-from reports.review.queue import FindingSource, Item, PictureSource, Queue, Show, read_queue
+from reports.review.queue import Item, PictureSource, Queue, Ranked, Show, read_queue
 from reports.review.sensitivity import REMEDY, Scores
 from reports.review.session import Door, Session
 from reports.review.softened import NO_SAFEGUARD, Softening, softened
@@ -34,7 +34,7 @@ PICTURES = {"extraction": "the extraction", "control": "the control, from the ba
 class ReviewDesk:
     """What the page works with."""
 
-    findings: FindingSource
+    findings: Ranked
     pictures: PictureSource
     acts: Acts
     scores: Scores
@@ -96,6 +96,7 @@ class _View:
             first=PAGE * (number - 1) + 1,
             show=show,
             shows=queue.numbers(),
+            waiting=queue.waiting(),
             number=number,
             last=last,
         )
@@ -124,7 +125,7 @@ class _View:
             how = "none"
         picture = softened(kept[which], how)
         shown = {"none": "sharp"}.get(how, how)
-        self._desk.acts.reveal(item.finding.id, extraction_id, picture=which, shown=shown, score=score)
+        self._desk.acts.reveal(item.id, extraction_id, picture=which, shown=shown, score=score)
         if how != "none":
             session.softened.add(name)
         sent = {"which": which, "how": how, "uri": pages.png_uri(picture)}
@@ -133,10 +134,10 @@ class _View:
     def label(self, request: Request) -> Response:
         queue, item = self._item(request)
         form = request.state.form
-        self._desk.acts.label(item.finding.id, form.get("label", ""), form.get("note", ""))
-        following = queue.next_after(item.finding.id)
-        where = f"/findings/{following.finding.id}" if following else "/"
-        return RedirectResponse(f"{where}?saved={item.finding.id}", 303)
+        self._desk.acts.label(item.id, form.get("label", ""), form.get("note", ""))
+        following = queue.next_after(item.id)
+        where = f"/findings/{following.id}" if following else "/"
+        return RedirectResponse(f"{where}?saved={item.id}", 303)
 
     def token(self, _: Request) -> Response:
         return pages.token_page(200)
@@ -203,7 +204,7 @@ class _View:
             scores=self._desk.scored(item.finding.match.extraction_id, kept),
             warn=warn,
             picture=picture,
-            following=queue.next_after(item.finding.id),
+            following=queue.next_after(item.id),
         )
 
     def _common(self, request: Request) -> dict[str, Any]:

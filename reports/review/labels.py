@@ -165,10 +165,12 @@ def settle(history: Sequence[Label], *, two_person: bool) -> LabelName | None:
 
     Who is unsure is not counted, unless all are.
     """
+    if not history:
+        return None
     said = [one.label for one in standing(history)]
     votes: list[LabelName] = [label for label in said if label != LabelName.UNSURE] or said
     ranked = Counter(votes).most_common(2)
-    if not ranked or ranked[0][1] < (2 if two_person else 1):
+    if ranked[0][1] < (2 if two_person else 1):
         return None
     tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
     return None if tied else ranked[0][0]

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from reports.export.text import count, counted, visible
+from reports.export.text import counted, visible
 from reports.finding import Match
 from reports.review.guard import ASSETS, ENTER, HEADERS
 from reports.review.labels import LabelName
@@ -137,7 +137,7 @@ def p_value(match: Match) -> str:
     """The p-value with its n, or that there is none."""
     if match.p_value is None:
         return f"not calibrated, {counted(match.others, 'wrong checkpoint', 'wrong checkpoints')}"
-    return f"{match.p_value:.2g} of {count(match.others)}"
+    return f"{match.p_value:.2g}, from {counted(match.others, 'wrong checkpoint', 'wrong checkpoints')}"
 
 
 def _number(value: float | None) -> str:
