@@ -1,7 +1,7 @@
 """How fast a list is read, and in how much memory: the readers alone, without the store.
 
     python -m benchmarks.lists --lines 10_000_000 --format plain
-    python -m benchmarks.lists --gigabytes 10 --format plain
+    python -m benchmarks.lists --gigabytes 10 --digits 4000
     python -m benchmarks.lists --lines 1_000_000 --format ncmec --json
 
 Writes a list of as many entries to a temporary folder, reads it once and deletes it.
@@ -55,12 +55,15 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000, help="entries")
     parser.add_argument("--gigabytes", type=float, help="size of the list, in place of --lines; not parquet")
     parser.add_argument("--format", choices=FORMS, default="plain")
+    parser.add_argument(
+        "--digits", type=int, default=64, help="plain only: of each hash; other than 64 it is a video's, vpdq"
+    )
     parser.add_argument("--folder", type=Path, help="where the list is written; default: the system's")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         path = Path(folder) / "list"
-        write(path, asked.format, asked.lines, asked.gigabytes)
+        write(path, asked.format, asked.lines, asked.gigabytes, asked.digits)
         size = path.stat().st_size
         before = peak_mb()
         begun, worked = time.perf_counter(), time.process_time()
@@ -79,12 +82,13 @@ def main() -> None:
     print(json.dumps(told) if asked.json else "\n".join(f"{name}: {value}" for name, value in told.items()))
 
 
-def write(path: Path, form: str, entries: int, gigabytes: float | None) -> None:
+def write(path: Path, form: str, entries: int, gigabytes: float | None, digits: int) -> None:
     """Write a list of some entries, or of a size."""
     if form == "parquet":
         write_parquet(path, entries)
         return
-    block = "".join(_ENTRY[form].format(hash=code) for code in codes())
+    entry = _ENTRY[form] if digits == 64 else "vpdq {hash}\n"
+    block = "".join(entry.format(hash=code) for code in codes(digits))
     if gigabytes is not None:
         entries = max(1, int(gigabytes * 1e9 / len(block))) * _BLOCK
     with path.open("w", encoding="utf-8") as file:
@@ -105,7 +109,7 @@ def write_entries(file: TextIO, block: str, entries: int) -> None:
 
 
 def write_parquet(path: Path, entries: int) -> None:
-    values = list(codes())
+    values = list(codes(64))
     ids = [f"r{at}" for at in range(_BLOCK)]
     schema = pa.schema([("ref_id", pa.string()), ("value", pa.string())])
     with pq.ParquetWriter(path, schema) as writer:
@@ -114,9 +118,9 @@ def write_parquet(path: Path, entries: int) -> None:
             writer.write_table(pa.table({"ref_id": ids[:count], "value": values[:count]}, schema=schema))
 
 
-def codes() -> Iterator[str]:
+def codes(digits: int) -> Iterator[str]:
     rng = random.Random(0)
-    return (rng.randbytes(32).hex() for _ in range(_BLOCK))
+    return (rng.randbytes(digits // 2).hex() for _ in range(_BLOCK))
 
 
 def peak_mb() -> float:
