@@ -120,7 +120,7 @@ def _key(matching: Matching | None) -> str:
     """Return what names a run to a receiver: the sweep's own name, or the time at which matching ended."""
     if matching is None:
         return "unmatched"
-    ended = f"{matching.number} {matching.finished_at.isoformat()}"
+    ended = f"{matching.number} {matching.finished_at}"
     return matching.name or hashlib.sha256(ended.encode()).hexdigest()[:32]
 
 

@@ -128,10 +128,22 @@ def declare(call: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -
     del call.__wrapped__  # type: ignore[attr-defined]
 
 
+class PlainFormatter(logging.Formatter):
+    """One line for each record, whatever strangers' names hold: none moves the cursor or begins another."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return printable(super().formatException(ei), keep="\n\t")
+
+
 def _set_up_logging(verbose: int, quiet: bool) -> None:
     """Our own packages' loggers only: other libraries stay as they are, but at -vv."""
     levels = {0: logging.WARNING, 1: logging.INFO}
     level = logging.ERROR if quiet else levels.get(verbose, logging.DEBUG)
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     for package in ("crawler", "extraction", "scanner", "reports", "leaksweep"):
         logging.getLogger(package).setLevel(level)

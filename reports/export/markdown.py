@@ -112,6 +112,9 @@ def _coverage(report: Report) -> Iterator[str]:
 def _trust(report: Report) -> Iterator[str]:
     yield "## How far the match can be trusted"
     yield ""
+    if report.matching and (canaries := report.matching.canaries).planted:
+        yield f"Of {counted(canaries.planted, 'canary', 'canaries')}, {count(canaries.found)} were found."
+        yield ""
     wrong = report.false_positives
     if wrong is None or wrong.rate.value is None or wrong.rate.interval is None:
         yield "The false-positive rate was not measured: there are no decoys. See `reports.decoys`."
@@ -134,6 +137,11 @@ def _next(report: Report) -> Iterator[str]:
 def _steps(report: Report) -> Sequence[str]:
     covered = report.coverage
     steps = []
+    if report.deaf:
+        steps.append(
+            "Matching missed canaries that it was given, so what it did not find proves nothing: run "
+            "`leaksweep match` again, and do not take this report for a clean bill."
+        )
     if covered.failed or covered.pending:
         steps.append(
             "The run is incomplete, so silence means nothing yet: run `leaksweep scan` again, and look at "

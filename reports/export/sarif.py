@@ -139,8 +139,10 @@ def _invocation(report: Report, findings: int) -> Node:
         notes.append(_left_out("findings", "findings", MOST_RESULTS, findings))
     if len(broken) > MOST_NOTIFICATIONS:
         notes.append(_left_out("failed scans", "checkpoints", MOST_NOTIFICATIONS, len(broken)))
+    if report.matching and report.deaf:
+        notes.append(_deaf(report.matching.canaries.found, report.matching.canaries.planted))
     return {
-        "executionSuccessful": report.coverage.complete,
+        "executionSuccessful": report.coverage.complete and not report.deaf,
         "exitCode": int(report.exit_code),
         "endTimeUtc": report.generated_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "toolExecutionNotifications": notes,
@@ -155,6 +157,13 @@ def _failure(row: dict[Any, Any]) -> Node:
         "locations": [location(row)],
         "properties": {name: _json(row[name]) for name in ("state", "reason", "attempts")},
     }
+
+
+def _deaf(found: int, planted: int) -> Node:
+    text = (
+        f"Of {planted} canaries, {found} were found: the matching was blind, so nothing it missed is clear."
+    )
+    return {"level": "error", "message": {"text": text}}
 
 
 def _left_out(what: str, table: str, shown: int, there: int) -> Node:

@@ -40,7 +40,7 @@ def run_notice(report: Report, key: str) -> Notice:
             "event": "run",
             "run": report.matching.run if report.matching else None,
             "exit_code": int(report.exit_code),
-            "complete": covered.complete,
+            "complete": covered.complete and not report.deaf,
             "fail_on": report.fail_on.label,
             "counts": {severity.label: count for severity, count in report.by_severity.items()},
             "findings": {
@@ -55,6 +55,10 @@ def run_notice(report: Report, key: str) -> Notice:
                 "failed": covered.failed,
                 "pending": covered.pending,
                 "unplanned": covered.unplanned,
+            },
+            "canaries": {
+                "planted": report.matching.canaries.planted if report.matching else 0,
+                "found": report.matching.canaries.found if report.matching else 0,
             },
             "new": fresh["id"].head(MOST_IDS).tolist(),
             "new_left_out": max(0, len(fresh) - MOST_IDS),

@@ -83,6 +83,11 @@ def _matching(registry: CollectorRegistry, report: Report) -> None:
     _gauge(registry, "leaksweep_run_number", "Number of the last matching.", summary.run)
     _gauge(registry, "leaksweep_pictures_erased", "Pictures erased by the last matching.", summary.erased)
     _gauge(registry, "leaksweep_pictures_kept", "Pictures kept, encrypted.", summary.kept)
+    planted, found = summary.canaries.planted, summary.canaries.found
+    _gauge(
+        registry, "leaksweep_canaries_planted", "References planted to prove that matching works.", planted
+    )
+    _gauge(registry, "leaksweep_canaries_found", "Of these, how many were found.", found)
     wrong = report.false_positives
     if wrong is not None and wrong.rate.value is not None and wrong.rate.interval is not None:
         rate = Gauge(
