@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
+from leaksweep.reporting import standing_findings
 from leaksweep.run import Run
 from leaksweep.stores import opened
 from leaksweep.summaries import counted
-from reports.finding import FindingState
+from reports.finding import Finding, FindingState
 from reports.findings.ladder import counts
-from reports.findings.store import FindingStore
 from reports.matching.stage import last_summary
 from scanner.job import LedgerRow, State
 
@@ -34,7 +35,7 @@ def read_status(run: Run) -> dict[str, Any]:
         found["not_scanned"] = _not_scanned(ledger.rows(run.settings.recipe.id))
         found["extractions"] = stores.extractions.sizes()
         found["references"] = {one.name: one.entries for one in stores.references.sets()}
-        found["findings"] = _findings(stores.findings)
+        found["findings"] = _findings(standing_findings(stores, datetime.now(UTC)))
         summary = last_summary(stores.findings)
     found["last_match"] = summary.run if summary else None
     found["sweep_under_way"] = home.open_sweep() is not None
@@ -70,11 +71,11 @@ def _not_scanned(rows: Iterable[LedgerRow]) -> dict[str, int]:
     return dict(Counter(row.reason for row in rows if row.state is State.SKIPPED))
 
 
-def _findings(store: FindingStore) -> dict[str, int]:
-    """Findings of today by severity, those that the base or other checkpoints explain apart."""
-    found: dict[str, int] = {}
-    for one in store.findings():
+def _findings(findings: Iterable[Finding]) -> dict[str, int]:
+    """Findings of today by severity; those that do not count by their state, or as explained."""
+    found: Counter[str] = Counter()
+    for one in findings:
+        aside = one.state in (FindingState.SUPPRESSED, FindingState.WITHDRAWN)
         if one.state is not FindingState.GONE:
-            name = one.severity.label if counts(one) else "explained"
-            found[name] = found.get(name, 0) + 1
-    return found
+            found[one.severity.label if counts(one) else str(one.state) if aside else "explained"] += 1
+    return dict(found)

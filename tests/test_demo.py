@@ -11,12 +11,12 @@ from leaksweep.demo.truth import read_truth, table, write_truth
 from leaksweep.home import Home
 from leaksweep.run import Run
 from leaksweep.settings import load
+from leaksweep.stores import opened
 from leaksweep.zoo.catalogue import DECOYS, ZOO, picture, planted
 from leaksweep.zoo.stock import where
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.findings.states import Judged
 from reports.findings.ladder import Verdict
-from reports.findings.store import FindingStore
+from reports.findings.states import Judged
 
 TUNES = {tune.name: tune for tune in ZOO}
 
@@ -52,11 +52,10 @@ def finding(
 
 def run_at(home: Path, findings: list[Finding], decoyed: list[Match]) -> Run:
     run = Run(loaded=load(None, {"home": str(home)}), home=Home(home), as_json=True, quiet=True)
-    run.home.prepare()
-    store = FindingStore(run.home.findings)
-    store.replace_findings(findings)
     verdict = Verdict(severity=Severity.HIGH, rule="thumbnail>=0.9", explained_by_base=False)
-    store.replace_matches([Judged(one, verdict) for one in decoyed], frozenset({"decoys"}))
+    with opened(run) as stores:
+        stores.findings.replace_findings(findings)
+        stores.findings.replace_matches([Judged(one, verdict) for one in decoyed], frozenset({"decoys"}))
     return run
 
 
