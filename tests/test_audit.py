@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes_writers import append_many
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert, select, text, update
@@ -235,25 +236,16 @@ def test_what_is_no_json_is_no_detail(engine: Engine, detail: Any) -> None:
     assert log.head() is None
 
 
-def _append_many(url: str, who: str, begin: Any) -> None:
-    engine = open_engine(url)
-    log = AuditLog(engine)
-    begin.wait(30)
-    for number in range(20):
-        log.append(who, "label", str(number))
-    engine.dispose()
-
-
 def test_processes_that_append_at_once_keep_one_chain(engine: Engine, database_url: str) -> None:
     log = AuditLog(engine)
     spawn = multiprocessing.get_context("spawn")
     begin = spawn.Barrier(2)
     names = ("ann", "ben")
-    writers = [spawn.Process(target=_append_many, args=(database_url, name, begin)) for name in names]
+    writers = [spawn.Process(target=append_many, args=(database_url, name, begin)) for name in names]
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(120)
         assert writer.exitcode == 0
     check = log.verify()
     assert (check.whole, check.entries) == (True, 40)
