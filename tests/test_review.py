@@ -19,7 +19,8 @@ from starlette.testclient import TestClient
 
 from crawler.catalog.engine import open_engine
 from reports.finding import FindingState, Severity
-from reports.review.app import ReviewDesk
+from reports.review.app import ReviewDesk, new_app
+from reports.review.guard import Rules, hosts
 from reports.review.session import Door
 
 LOW, MEDIUM, HIGH, CRITICAL = Severity
@@ -418,3 +419,29 @@ def test_no_hash_and_no_prompt_is_on_a_page(desk: ReviewDesk) -> None:
     pages = [client.get("/").text, *(client.get(f"/findings/{f.id}").text for f in desk.queue().items)]
     assert not any("sks harbour" in page for page in pages)
     assert all(len(found) <= 16 for page in pages for found in re.findall(r"[0-9a-f]{16,}", page))
+
+
+def test_by_https_the_cookie_is_for_https_alone_and_any_address_of_ours_is_known(engine: Engine) -> None:
+    rules = Rules(
+        known_host=hosts(["scanner.example", "[::1]"], any_address=True), scheme="https", cookie="__Host-r"
+    )
+    app = new_app(a_desk(engine, a_shelf(HIGH)), Door(minutes=60, token=TOKEN), rules)
+    for host in ("scanner.example", "192.0.2.7:8475", "[2001:db8::1]:8475", "[::1]"):
+        client = TestClient(app, base_url=f"https://{host}", follow_redirects=False)
+        answer = client.post("/enter", data={"token": TOKEN}, headers={"Origin": f"https://{host}"})
+        assert answer.status_code == 303
+        assert "secure" in answer.headers["set-cookie"].lower()
+        assert client.get("/").status_code == 200
+        plain = client.post("/enter", data={"token": TOKEN}, headers={"Origin": f"http://{host}"})
+        assert plain.status_code == 403
+    assert TestClient(app, base_url="https://evil.example").get("/enter").status_code == 400
+
+
+def test_the_oldest_sessions_make_room_for_new_ones() -> None:
+    ticks = iter(range(10_000))
+    door = Door(minutes=600, token=TOKEN, clock=lambda: next(ticks))
+    secrets = [door.enter(TOKEN) for _ in range(70)]
+    known = [door.session(cookie=secret, authorization=None) is not None for secret in secrets]
+    assert known == [False] * 6 + [True] * 64
+    assert len(Door(minutes=1).token) == 43  # 256 bits
+    assert door.session(cookie=secrets[-1], authorization="Basic eA==") is None

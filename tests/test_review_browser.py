@@ -138,6 +138,11 @@ def test_the_whole_walk_by_keyboard(browser: Browser, engine: Engine) -> None:
         assert page.evaluate("document.querySelector('figure img').naturalWidth") == 96
         shot(page, "sharp")
 
+        tab_to(page, "Hide")
+        press(page, "Enter")
+        page.get_by_role("button", name="Show the extraction").wait_for()
+        assert page.locator("img").count() == 0
+
         tab_to(page, "confirmed")
         press(page, "ArrowDown", "ArrowUp", "Tab")
         page.keyboard.type("the same boat")
@@ -153,6 +158,22 @@ def test_the_whole_walk_by_keyboard(browser: Browser, engine: Engine) -> None:
     assert (label.label, label.note) == ("confirmed", "the same boat")
     done = [(one.act, one.details().get("shown")) for one in desk.acts.audit.entries()]
     assert done == [("reveal", "blur"), ("reveal", "sharp"), ("label", None)]
+
+
+def test_the_way_back_shows_no_picture_again(browser: Browser, engine: Engine) -> None:
+    """It was asked for once, so it is shown once: nothing of it is in a cache."""
+    desk = a_desk(engine, a_shelf(HIGH))
+    with served(desk) as address, a_page(browser) as (page, _):
+        page.goto(f"{address}/enter#token={TOKEN}")
+        page.get_by_role("link", name="mira/harbour-0").click()
+        page.get_by_role("button", name="Show the control").click()
+        page.locator("figure img").wait_for()
+        page.get_by_role("link", name="Hide").click()
+        page.get_by_role("button", name="Show the control").wait_for()
+        with pytest.raises(Exception, match="ERR_CACHE_MISS"):
+            page.go_back()
+        assert page.locator("figure img").count() == 0
+    assert [one.act for one in desk.acts.audit.entries()] == ["reveal"]
 
 
 def test_without_script_all_but_the_token_step_works(browser: Browser, engine: Engine) -> None:
