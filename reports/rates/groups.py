@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -27,10 +27,10 @@ NAMES = ("hub", "family", "kind", "age", "popularity", "year")
 
 def age(created_at: Any, now: datetime) -> str:
     """Return the age's name; UNKNOWN where no hub tells the day."""
-    made = pd.to_datetime(created_at, utc=True, errors="coerce") if isinstance(created_at, str) else pd.NaT
-    if pd.isna(made):
+    try:
+        days = (now.date() - date.fromisoformat(created_at[:10])).days
+    except (TypeError, ValueError):
         return UNKNOWN
-    days = (pd.Timestamp(now) - made).days
     return next((name for limit, name in AGES if days < limit), OLDEST)
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from reports.report import Report
 
 Cluster = Literal["auto", "owner", "none"]
-Mask = NDArray[np.bool_]
+Places = NDArray[np.int64]
+"""Of units in their frame."""
 
 EACH = (("hub",), ("family",), ("kind",), ("age",), ("popularity",))
 """The groupings of a table that nobody asked otherwise for."""
@@ -90,7 +91,7 @@ def rate_table(
         false_findings=wrong,
         sensitivity=sensitivity,
     )
-    made = [count.rate({}, np.ones(len(rows), bool))]
+    made = [count.rate({}, np.arange(len(rows)))]
     for names in groupings:
         made += count.grouped(names)
     return RateTable(
@@ -147,43 +148,54 @@ class _Counting:
     sensitivity: Sensitivity | None
 
     def grouped(self, names: tuple[str, ...]) -> list[Rate]:
-        found = []
         labels = self.rows[list(names)].astype(str)
-        for _, first in labels.drop_duplicates().iterrows():
-            group = {name: str(first[name]) for name in names}
-            inside = (labels == pd.Series(group)).all(axis=1).to_numpy(bool)
-            found.append(self.rate(group, inside))
+        places = labels.groupby(list(names), sort=False).indices
+        keys = [key if isinstance(key, tuple) else (key,) for key in places]
+        found = [
+            self.rate(dict(zip(names, map(str, key), strict=True)), np.asarray(inside, np.int64))
+            for key, inside in zip(keys, places.values(), strict=True)
+        ]
         return sorted(found, key=lambda rate: groups.order(rate.group))
 
-    def rate(self, group: Mapping[str, str], inside: Mask) -> Rate:
-        fates = self.rows["fate"]
-        scanned = inside & (fates == Fate.SCANNED).to_numpy(bool)
-        leaks = scanned & self.rows["leaks"].to_numpy(bool)
-        missing = inside & fates.isin(MISSING).to_numpy(bool)
-        skipped = self.rows.loc[inside & (fates == Fate.SKIPPED).to_numpy(bool), "reason"]
-        reasons = sorted(Counter(skipped).items(), key=lambda item: (-item[1], item[0]))
-        estimate = self._estimate(leaks, scanned) if self.compared else None
+    def rate(self, group: Mapping[str, str], places: Places) -> Rate:
+        inside = self.rows.iloc[places]
+        fates = inside["fate"]
+        scanned = places[(fates == Fate.SCANNED).to_numpy(bool)]
+        leaking = scanned[self.rows["leaks"].to_numpy(bool)[scanned]]
+        missing = places[fates.isin(MISSING).to_numpy(bool)]
+        counts = fates.value_counts()
+        reasons = inside.loc[fates == Fate.SKIPPED, "reason"].value_counts()
+        estimate = self._estimate(leaking, scanned) if self.compared else None
         correction: Correction | str = NO_RATE if self.compared else NO_REFERENCES
         if estimate is not None:
             wrong = self.false_findings
             correction = wrong if isinstance(wrong, str) else corrected(estimate, wrong, self.sensitivity)
         return Rate(
             group=group,
-            fates={fate: int((fates[inside] == fate).sum()) for fate in Fate},
-            leaked=int(leaks.sum()),
-            skipped_by_reason={reason or "not given": number for reason, number in reasons},
+            fates={fate: int(counts.get(fate, 0)) for fate in Fate},
+            leaked=len(leaking),
+            skipped_by_reason={
+                str(reason) or "not given": int(number)
+                for reason, number in sorted(reasons.items(), key=lambda item: (-item[1], str(item[0])))
+            },
             estimate=estimate,
-            bounds=bounds(*(self._sum(which) for which in (leaks, scanned, missing))) if estimate else None,
+            bounds=bounds(*(self._sum(which) for which in (leaking, scanned, missing))) if estimate else None,
             correction=correction,
         )
 
-    def _estimate(self, leaks: Mask, scanned: Mask) -> Estimate | None:
+    def _estimate(self, leaking: Places, scanned: Places) -> Estimate | None:
         if self.design is not None:
-            return weighted(leaks, scanned, self.design)
+            return weighted(self._mask(leaking), self._mask(scanned), self.design)
+        leaks = np.isin(scanned, leaking)
         if self.clustered:
-            owners, _ = pd.factorize(self.rows.loc[scanned, "owner"])
-            return clustered(leaks[scanned], owners.astype(np.int64))
-        return simple(leaks[scanned])
+            owners, _ = pd.factorize(self.rows["owner"].iloc[scanned])
+            return clustered(leaks, owners.astype(np.int64))
+        return simple(leaks)
 
-    def _sum(self, which: Mask) -> float:
+    def _mask(self, places: Places) -> NDArray[np.bool_]:
+        mask = np.zeros(len(self.rows), bool)
+        mask[places] = True
+        return mask
+
+    def _sum(self, which: Places) -> float:
         return float(self.drawn_weights[which].sum())
