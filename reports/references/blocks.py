@@ -91,13 +91,16 @@ def read_blocks(
     Raises:
         ReportError: a block is missing or damaged, or another process replaced the set meanwhile.
     """
+    part = 0
     try:
+        table = store.open_table(one.blocks)
+        ids = table.search().select(["id"]).with_row_id(True).to_arrow()
+        row_of = dict(zip(ids["id"].to_pylist(), ids["_rowid"].to_pylist(), strict=True))
         for part in range(one.parts.get(kind, 0)):
-            table = store.open_table(one.blocks)
-            # One at a time: a scan of them all would hold many blocks at once.
-            found = table.search().where(f"id = '{_id(kind, part)}'").select(["sealed"]).limit(1).to_arrow()
-            if not len(found):
+            if _id(kind, part) not in row_of:
                 raise ReportError(f"{_what(one, kind, part)} is missing; {_remedy(one)}")
+            # One at a time: a scan of them all would hold many blocks at once.
+            found = table.take_row_ids([row_of[_id(kind, part)]]).select(["sealed"]).to_arrow()
             data = vault.open(found["sealed"][0].as_py(), _about(one.name, one.edition, kind, part))
             yield _unpacked(data, columns)
     except VaultError as error:

@@ -161,7 +161,7 @@ class _Builder:
         self._ref_ids.clear()
         if order is not None:
             return ids.combine_chunks().take(pa.array(order[first]))
-        return ids.filter(pa.array(first)).combine_chunks()
+        return (ids if first.all() else ids.filter(pa.array(first))).combine_chunks()
 
     def _by_maker(self, kept: NDArray[np.uint32], *, mirrored: bool) -> dict[str, Vectors]:
         found = {}

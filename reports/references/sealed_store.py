@@ -8,15 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import lancedb
 import pyarrow as pa
 
 from reports.finding import ReportError
 from reports.references.blocks import BlockWriter, drop_tables, read_blocks, seals
 from reports.references.rows import ReferenceSet
 from reports.references.sets import SetTable
-from reports.tables import connect, hold, lock_of
+from reports.tables import hold, lock_of
 from scanner.vault import Vault
 
+_CACHE = 8 << 20
+"""Bytes."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -32,7 +35,10 @@ class SealedStore:
         self._vault = vault
         self._lock = lock_of(path, "references")
         try:
-            self._store = connect(path)
+            path.mkdir(parents=True, exist_ok=True)
+            # Lance would keep every block that is read: once more the size of all sets.
+            session = lancedb.Session(index_cache_size_bytes=_CACHE, metadata_cache_size_bytes=_CACHE)
+            self._store = lancedb.connect(path, session=session)
             self.sets = SetTable(self._store, vault)
         except (OSError, RuntimeError) as error:
             raise ReportError(
