@@ -163,3 +163,10 @@ def test_every_import_is_a_declared_dependency() -> None:
                     if not sources & declared:
                         undeclared.add(f"{path.relative_to(ROOT)} imports {name}")
     assert not undeclared
+
+
+def test_every_feature_names_a_test_that_there_is() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "features.md").read_text("utf-8"))
+    assert len(named) > 20
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8"), f"{file}::{name}"
