@@ -115,9 +115,8 @@ def test_postgresql_refuses_to_empty_the_table(postgres: str, database_url: str)
 
 
 @pytest.mark.parametrize("column", [name.name for name in audit.columns])
-@pytest.mark.parametrize("seq", [1, 3, 5])
-def test_a_changed_field_is_found(engine: Engine, column: str, seq: int) -> None:
-    log = a_log(engine)
+def test_a_changed_field_is_found(engine: Engine, column: str) -> None:
+    log, seq = a_log(engine), 3
     with engine.connect() as db:
         stored = db.scalar(select(audit.c[column]).where(audit.c.seq == seq))
     other: Any = stored + 100 if isinstance(stored, int) else f"{stored}x"[-64:]
@@ -186,7 +185,7 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.dispose()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_single_change_of_a_stored_byte_is_found(chained: Engine, data: st.DataObject) -> None:
     """SQLite keeps whatever bytes it is given, text or not."""
