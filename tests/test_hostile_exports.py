@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow.parquet
@@ -23,6 +24,7 @@ from reports.finding import FindingState
 from reports.findings.states import Flood
 from reports.notices.notice import run_notice
 from reports.notices.prometheus import write_metrics
+from reports.page.page import page
 from reports.report import Report
 from scanner.job import State
 
@@ -99,6 +101,24 @@ def written(request, tmp_path_factory) -> tuple[str, Path]:
     return attack, folder
 
 
+class Elements(HTMLParser):
+    """What a page consists of: which elements have which attributes, where links lead, how many scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attributes: set[tuple[str, str]] = set()
+        self.links: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes |= {(tag, name) for name, _ in attrs} | {(tag, "")}
+        self.links += [value or "" for name, value in attrs if name in {"href", "src"}]
+        self.scripts += tag == "script"
+
+
+HARMLESS = page(attacked("harmless"), {})
+
+
 def unseen(text: str) -> set[str]:
     """Return what a terminal or a reader would obey and not see."""
     return {letter for letter in text if not letter.isprintable() and letter not in "\n\t\u00a0"}
@@ -107,12 +127,12 @@ def unseen(text: str) -> set[str]:
 def test_no_cell_of_a_spreadsheet_is_a_formula(written):
     attack, folder = written
     for path in folder.glob("*.csv"):
-        rows = list(csv.reader(io.StringIO(path.read_text("utf-8"), newline="")))
+        rows = list(csv.reader(io.StringIO(path.read_bytes().decode(), newline="")))
         assert len({len(row) for row in rows}) == 1
         for cell in (cell for row in rows for cell in row):
             assert not re.match(r"[\s\u200b\ufeff]*[=+@]", cell)
             assert not re.match(r"\s*-(?!\d)", cell)
-    cells = csv.DictReader(io.StringIO((folder / "findings.csv").read_text("utf-8"), newline=""))
+    cells = csv.DictReader(io.StringIO((folder / "findings.csv").read_bytes().decode(), newline=""))
     assert {row["set"].removeprefix("'") for row in cells} == {attack}
 
 
@@ -126,13 +146,9 @@ def test_parquet_and_json_lines_hold_the_name_as_it_is(written):
 
 @pytest.mark.parametrize("name", ["findings.jsonl", "extractions.jsonl", "notice.json", "leaksweep.prom"])
 def test_what_machines_read_obeys_nothing_on_a_terminal(written, name):
-    attack, folder = written
-    text = (folder / name).read_text("utf-8")
-    if name == "leaksweep.prom":  # UTF-8 by its format; what it holds of strangers are the reasons of skips
-        assert all(sample.labels.get("reason", attack) == attack for sample in samples(text))
-    else:
-        assert text.isascii()
-        assert unseen(text) == set()
+    _, folder = written
+    text = (folder / name).read_bytes().decode("ascii")
+    assert unseen(text) == set()
 
 
 def samples(text: str) -> list:
@@ -184,11 +200,15 @@ def test_the_summary_keeps_its_lines_and_shows_names_as_code(written):
 
 def test_the_page_has_no_element_and_no_attribute_of_a_stranger(written):
     _, folder = written
-    page = (folder / "report.html").read_text("utf-8")
-    assert "<script>alert(1)" not in page
-    assert "onmouseover='alert" not in page
-    assert not re.search(r"(?i)href=[\"']?\s*javascript:", page)
-    assert unseen(page) == set()
+    text = (folder / "report.html").read_text("utf-8")
+    elements = Elements()
+    elements.feed(text)
+    harmless = Elements()
+    harmless.feed(HARMLESS)
+    assert elements.attributes <= harmless.attributes
+    assert elements.scripts == harmless.scripts
+    assert not [link for link in elements.links if not link.startswith(("https://huggingface.co/", "#"))]
+    assert unseen(text) == set()
 
 
 def test_a_notice_holds_nothing_that_a_stranger_wrote(written):

@@ -116,8 +116,8 @@ def _suppressions(row: dict[Any, Any]) -> list[Node]:
         until = _json(row["settled_until"])
         parts = (
             f"{words} by {plain(_json(row['settled_by']) or 'nobody named')}",
-            f"at {_json(row['settled_at']) or 'an unknown time'}",
-            f"until {until}" if until else "for good",
+            f"at {plain(_json(row['settled_at']) or 'an unknown time')}",
+            f"until {plain(until)}" if until else "for good",
         )
         reason = plain(_json(row["settled_why"]) or "no reason given")
         properties = {name: _json(row[f"settled_{name}"]) for name in ("by", "at", "until")}

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reports.export.files import write_atomically
+from reports.export.text import visible
 from reports.finding import FindingState, ReportError, Severity
 from reports.report import ExitCode, Report
 
@@ -73,7 +74,7 @@ def _checkpoints(registry: CollectorRegistry, report: Report) -> None:
         by_state.labels(state).set(count)
     skipped = Gauge("leaksweep_skipped", "Checkpoints that were left out.", ["reason"], registry=registry)
     for reason, count in covered.skipped.items():
-        skipped.labels(reason or "not given").set(count)
+        skipped.labels(visible(reason) or "not given").set(count)
 
 
 def _matching(registry: CollectorRegistry, report: Report) -> None:
