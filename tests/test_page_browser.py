@@ -346,7 +346,7 @@ CONTRAST = """() => {
 
 UNNAMED = """() => {
   const all = "input, select, button, a, summary, [role=region], [role=search], svg[role=img], nav";
-  const named = (one) => one.labels?.length || one.textContent.trim()
+  const named = (one) => one.labels?.length || (!one.matches("input, select") && one.textContent.trim())
     || one.getAttribute("aria-label") || one.getAttribute("aria-labelledby");
   return [...document.querySelectorAll(all)].filter((one) => !named(one)).map((one) => one.outerHTML);
 }"""

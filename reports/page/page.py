@@ -130,9 +130,8 @@ def _standings(findings: Sequence[Row]) -> dict[str, dict[str, int]]:
 
 def _rates(report: Report) -> RateTable | None:
     """Return the rates that the report carries, or those that follow from it alone; None of nothing seen."""
-    given: RateTable | None = getattr(report, "rates", None)
-    if given is not None or not report.coverage.total:
-        return given
+    if report.rates is not None or not report.coverage.total:
+        return report.rates
     return rate_table(report, by=[("hub",)])
 
 

@@ -8,13 +8,23 @@ const clipped = (text) => make("bdi", {class: "clipped"}, text);  // whole in th
 const under = (...children) => make("span", {class: "under"}, ...children);
 const cell = (kind, ...children) => make("td", {role: "cell", class: kind}, ...children);
 
+const lines = new Map();  // by finding: most of a page is still there after one letter more
+
 function line(one) {
-  const at = one.place, open = one.id === view.open, others = (one.elsewhere ?? "").split(",").filter(Boolean).length;
+  if (!lines.has(one.id)) lines.set(one.id, made(one));
+  const open = one.id === view.open, link = lines.get(one.id).querySelector("a.opens");
+  link.setAttribute("href", address({...view, open: open ? "" : one.id}));
+  link.setAttribute("aria-expanded", open);
+  return lines.get(one.id);
+}
+
+function made(one) {
+  const at = one.place, others = (one.elsewhere ?? "").split(",").filter(Boolean).length;
   const bits = MEASURES.filter(({name}) => isKnown(one[name])).map(({title, of, name}) =>
     make("div", null, `${title} ${one[name]}`, make("span", {class: "quiet"}, ` of ${of}`)));
   return make("tr", {role: "row", id: `finding-${one.id}`, class: one.counts ? "" : "aside"},
     cell("grade", make("span", {class: `severity ${one.severity}`}, one.severity), under(one.state + explained(one))),
-    cell("", make("a", {class: "opens", href: address({...view, open: open ? "" : one.id}), "aria-expanded": open}, clipped(at.name)),
+    cell("", make("a", {class: "opens"}, clipped(at.name)),
       under(name(at.family ?? "unknown"), ` ${(at.kind ?? "").replaceAll("_", " ")}`,
         others > 0 && `; the same weights at ${many(others, "other place", "other places")}`)),
     cell("", clipped(one.ref_id), under(name(one.set), one.mirrored ? ", mirrored" : "")),
