@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -189,6 +191,23 @@ def test_matches_are_those_of_the_dense_measure(seed, extractions, references):
         for kind in KINDS:
             assert (getattr(one, f"{kind}_distance") or FAR) == (dense.distance(kind)[row, column] or FAR)
         assert one.similarity == pytest.approx(likest[row, column], abs=1e-5) or likest[row, column] == NONE
+
+
+def test_memory_grows_with_what_is_near_not_with_what_is_compared():
+    """One array of bytes over all pairs would take 60 MB."""
+    probes, index = world(2, extractions=3000, references=20_000, gaps=0.0)
+    far = np.random.default_rng(9)
+    columns = {kind: codes(far, len(index.owner), getattr(index, kind).words.shape[1], 0.0) for kind in KINDS}
+    index = replace(index, **columns, vectors={}, mirrored={})
+    strict = Limits(phash=2, phash256=8, pdq=8, similarity=LIMITS.similarity)
+    tracemalloc.start()
+    try:
+        found = list(matches(probes, index, strict))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) < 1000
+    assert peak < 60e6
 
 
 def test_a_pair_comes_once_and_in_order_of_extractions_and_references():
