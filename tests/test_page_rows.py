@@ -94,7 +94,8 @@ def test_each_set_has_the_rungs_of_its_ladder():
     rungs = data_of(a_report([checkpoint], findings=[a_finding(checkpoint)]), settings)["rungs"]
     assert rungs[""]["pdq_distance"] == {"critical": 20, "high": 30, "low": 52}
     assert rungs["strict"]["pdq_distance"] == {"critical": 4, "high": 8, "low": 52}
-    assert rungs[""]["sscd_disc_mixup@onnx-int8"]["high"] == 0.75
+    likeness = {"critical": 0.75, "high": 0.75, "medium": 0.6, "low": 0.5}
+    assert rungs[""]["sscd_disc_mixup@onnx-int8"] == likeness
 
 
 @pytest.mark.parametrize("state", FindingState)

@@ -142,7 +142,7 @@ def _values(findings: Sequence[Row], name: str) -> list[str]:
 def _ladder(report: Report) -> dict[str, object]:
     """Return the thresholds in force for this run's descriptor, by name."""
     ladder = report.settings.ladder
-    similarities = ladder.similarities(report.descriptor).model_dump()
+    similarities = ladder.similarities(report.descriptor).model_dump(exclude_none=True)
     return {
         **ladder.model_dump(exclude={"sscd", "thumbnail"}),
         **{f"similarity {name}": value for name, value in similarities.items()},

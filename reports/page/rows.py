@@ -150,7 +150,10 @@ def rungs(ladder: Ladder, descriptors: Iterable[str]) -> dict[str, dict[str, flo
         "pdq_distance": {"critical": ladder.pdq_critical, "high": ladder.pdq_high, "low": ladder.pdq_low},
         "phash_distance": {"high": ladder.phash_high, "low": ladder.phash_low},
         "phash256_distance": {"high": ladder.phash256_high, "low": ladder.phash256_low},
-        **{name: ladder.similarities(name).model_dump() for name in sorted(descriptors)},
+        **{
+            name: ladder.similarities(name).model_dump(exclude={"normalised_high"})  # another scale
+            for name in sorted(descriptors)
+        },
     }
 
 
