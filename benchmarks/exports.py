@@ -62,7 +62,7 @@ def measure(name: str, findings: int, folder: Path) -> dict[str, Any]:
     checkpoints = world.checkpoints
     known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     table = _extractions(checkpoints)
-    before, start = _peak_mb(), time.perf_counter()
+    before, start, busy = _peak_mb(), time.perf_counter(), time.process_time()
     if name == "report":
         _write_whole(world, checkpoints, table, folder)
     else:
@@ -72,11 +72,12 @@ def measure(name: str, findings: int, folder: Path) -> dict[str, Any]:
         with (folder / f"findings.{format_}").open("wb") as file:
             rows = WRITERS[format_](file, frames, FINDINGS)
         assert rows == findings
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - busy
     return {
         "format": name,
         "findings": findings,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "rss_mb": round(_peak_mb()),
         "rss_before_mb": round(before),
         "file_mb": {path.name: round(path.stat().st_size / 1e6, 1) for path in sorted(folder.iterdir())},

@@ -15,7 +15,7 @@ from crawler.checkpoint import Checkpoint
 from reports.export.columns import FINDINGS
 from reports.export.identity import IDENTITY, identity
 from reports.export.typed import AT_ONCE, typed_frame, typed_table
-from reports.finding import Finding, FindingState
+from reports.finding import Finding, FindingState, Severity
 from reports.findings.ladder import counts
 
 _MATCH = (
@@ -58,6 +58,8 @@ _OR_NULL = (
 """The same; what is empty, or run 0, is null."""
 _EVIDENCE = ("cluster_size", "cohesion", "seed", "prompt_origin", "recipe_id")
 """Columns of the extraction that a finding rests on."""
+_IDENTITY = tuple(column for column in FINDINGS if column.name in IDENTITY)
+_LABELS = {severity: severity.label for severity in Severity}
 _RESTING = (FindingState.SUPPRESSED, FindingState.WITHDRAWN, FindingState.GONE)
 
 
@@ -124,31 +126,34 @@ def _columns(part: Sequence[Finding], evidence: pa.Table) -> dict[str, Any]:
         **_fields(matches, _MATCH),
         **{name: rows[name] for name in _EVIDENCE},
         "set": [match.set_name for match in matches],
-        "severity": [one.severity.label for one in part],
-        "state": [str(one.state) for one in part],
+        "severity": [_LABELS[one.severity] for one in part],
+        "state": [one.state.value for one in part],
         "counts": [counts(one) for one in part],
     }
 
 
 def _fields(records: Sequence[object], names: tuple[str, ...]) -> dict[str, Sequence[Any]]:
-    """Return fields of records by name, read a record at a time."""
-    return dict(zip(names, zip(*map(attrgetter(*names), records), strict=True), strict=True))
+    """Return fields of records by name."""
+    # A field at a time: reading a record at a time makes tuples, whose collection takes longer than all else.
+    return {name: list(map(attrgetter(name), records)) for name in names}
 
 
 class _Identities:
-    """Which checkpoint a row is about; each is worked out once."""
+    """Which checkpoint a row is about; each is worked out once, and written once for each part."""
 
     def __init__(self, checkpoints: Mapping[str, Checkpoint], hubs: Mapping[str, str]) -> None:
         self._checkpoints = checkpoints
         self._hubs = hubs
-        self._known: dict[str, tuple[Any, ...]] = {}
+        self._known: dict[str, dict[str, Any]] = {}
 
-    def columns(self, places: Sequence[str]) -> dict[str, Sequence[Any]]:
-        rows = [self._known.get(place) or self._learn(place) for place in places]
-        return dict(zip(IDENTITY, zip(*rows, strict=True), strict=True))
+    def columns(self, places: Sequence[str]) -> dict[str, pa.Array]:
+        coded = pa.array(places, pa.string()).dictionary_encode()
+        rows = [self._known.get(place) or self._learn(place) for place in coded.dictionary.to_pylist()]
+        each = typed_table({name: [row.get(name) for row in rows] for name in IDENTITY}, _IDENTITY)
+        return {name: each[name].take(coded.indices) for name in IDENTITY}
 
-    def _learn(self, place: str) -> tuple[Any, ...]:
+    def _learn(self, place: str) -> dict[str, Any]:
         checkpoint = self._checkpoints.get(place)
         row = identity(checkpoint, self._hubs) if checkpoint else {"checkpoint_id": place}
-        known = self._known[place] = tuple(row.get(name) for name in IDENTITY)
-        return known
+        self._known[place] = row
+        return row

@@ -10,7 +10,7 @@ import orjson
 import pandas as pd
 
 from reports.export.columns import COLUMNS_MINOR, COLUMNS_VERSION, Column
-from reports.export.typed import arrow_table
+from reports.export.typed import records
 
 SCHEMA_VERSION = f"{COLUMNS_VERSION}.{COLUMNS_MINOR}"
 """The first number changes when a reader of the old lines may misread the new ones; the second when there
@@ -24,11 +24,9 @@ def write_jsonl(file: BinaryIO, frames: Iterable[pd.DataFrame], columns: tuple[C
 
     The lines are ASCII: anything else is escaped, so that a terminal that shows them runs nothing.
     """
-    names, rows = [column.name for column in columns], 0
+    rows = 0
     for frame in frames:
-        # Arrow makes whole columns into Python's values; row by row takes many times as long.
-        values = [column.to_pylist() for column in arrow_table(frame, columns).columns]
-        file.writelines(_line(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True))
+        file.writelines(map(_line, records(frame, columns)))
         rows += len(frame)
     return rows
 

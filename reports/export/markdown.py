@@ -54,9 +54,9 @@ def _counts(report: Report) -> Iterator[str]:
     yield "## Findings"
     yield ""
     each = report.findings.drop_duplicates("id")
-    table = each.groupby(["severity", "state"]).size()
+    table, counts = each.groupby(["severity", "state"]).size(), report.by_severity
     rows = [
-        [severity.label, count(report.by_severity[severity])]
+        [severity.label, count(counts[severity])]
         + [count(int(table.get((severity.label, str(state)), 0))) for state in FindingState]
         for severity in reversed(Severity)
     ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reports.export.columns import CHECKPOINTS, FINDINGS
 from reports.export.sarif_rules import LEVELS, rule, rule_id
 from reports.export.sarif_text import location, plain
 from reports.export.text import count
+from reports.export.typed import Row, records
 from reports.finding import FindingState, Severity
 from scanner.job import State
 
@@ -66,17 +71,22 @@ def sarif(report: Report) -> Node:
         "automationDetails": {"id": "leaksweep/"},
         "invocations": [_invocation(report, len(ids))],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(rows) for _, rows in shown.groupby("id", sort=False)],
+        "results": [_result(list(places)) for places in _by_id(shown)],
         "properties": {"coverage": _coverage(report), "recipe": report.recipe.id, "findings": len(ids)},
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
 
-def _result(places: pd.DataFrame) -> Node:
+def _by_id(findings: pd.DataFrame) -> Iterable[Iterable[Row]]:
+    """Return the rows of each finding, which lie together in the frame, in its order."""
+    return (rows for _, rows in groupby(records(findings, FINDINGS), key=itemgetter("id")))
+
+
+def _result(places: list[Row]) -> Node:
     """Return one finding: its first place is its location, other places of the weights are related ones."""
-    row, *others = places.head(MOST_PLACES).to_dict("records")
+    row, *others = places[:MOST_PLACES]
     severity = Severity[row["severity"].upper()]
-    who = plain(row["checkpoint_id"] if pd.isna(row["repo"]) else row["repo"])
+    who = plain(row["checkpoint_id"] if row["repo"] is None else row["repo"])
     node = {
         "ruleId": rule_id(severity),
         "ruleIndex": list(Severity).index(severity),
@@ -88,7 +98,7 @@ def _result(places: pd.DataFrame) -> Node:
         # The second is what GitHub tells alerts apart by, with a count as CodeQL writes it.
         "partialFingerprints": {"findingId/v1": row["id"], "primaryLocationLineHash": f"{row['id']}:1"},
         "baselineState": _baseline(row),
-        "properties": {name: value for name in _EVIDENCE if (value := _json(row[name])) is not None},
+        "properties": {name: value for name in _EVIDENCE if (value := row[name]) is not None},
     }
     if others:
         node["relatedLocations"] = [location(other) for other in others]
@@ -97,15 +107,15 @@ def _result(places: pd.DataFrame) -> Node:
     return node
 
 
-def _baseline(row: dict[Any, Any]) -> str:
+def _baseline(row: Row) -> str:
     state = FindingState(row["state"])
     if state is FindingState.SUPPRESSED:
-        first = _json(row["first_run"])
-        return "new" if first is not None and first == _json(row["last_run"]) else "unchanged"
+        first = row["first_run"]
+        return "new" if first is not None and first == row["last_run"] else "unchanged"
     return BASELINE[state]
 
 
-def _suppressions(row: dict[Any, Any]) -> list[Node]:
+def _suppressions(row: Row) -> list[Node]:
     """Return why a finding does not count; empty for one that does, and for one that is merely gone."""
     why: list[Node] = [
         {"kind": "external", "status": "accepted", "justification": text}
@@ -113,14 +123,14 @@ def _suppressions(row: dict[Any, Any]) -> list[Node]:
         if row[name]
     ]
     if words := _SETTLED.get(FindingState(row["state"])):
-        until = _json(row["settled_until"])
+        until = row["settled_until"]
         parts = (
-            f"{words} by {plain(_json(row['settled_by']) or 'nobody named')}",
-            f"at {plain(_json(row['settled_at']) or 'an unknown time')}",
+            f"{words} by {plain(row['settled_by'] or 'nobody named')}",
+            f"at {plain(row['settled_at'] or 'an unknown time')}",
             f"until {plain(until)}" if until else "for good",
         )
-        reason = plain(_json(row["settled_why"]) or "no reason given")
-        properties = {name: _json(row[f"settled_{name}"]) for name in ("by", "at", "until")}
+        reason = plain(row["settled_why"] or "no reason given")
+        properties = {name: row[f"settled_{name}"] for name in ("by", "at", "until")}
         why.append(
             {
                 "kind": "external",
@@ -134,7 +144,7 @@ def _suppressions(row: dict[Any, Any]) -> list[Node]:
 
 def _invocation(report: Report, findings: int) -> Node:
     broken = report.checkpoints[report.checkpoints["state"].isin([State.FAILED, State.QUARANTINED])]
-    notes = [_failure(row) for row in broken.head(MOST_NOTIFICATIONS).to_dict("records")]
+    notes = [_failure(row) for row in records(broken.head(MOST_NOTIFICATIONS), CHECKPOINTS)]
     if findings > MOST_RESULTS:
         notes.append(_left_out("findings", "findings", MOST_RESULTS, findings))
     if len(broken) > MOST_NOTIFICATIONS:
@@ -149,13 +159,13 @@ def _invocation(report: Report, findings: int) -> Node:
     }
 
 
-def _failure(row: dict[Any, Any]) -> Node:
-    reason = _json(row["detail"]) or "no reason given"
+def _failure(row: Row) -> Node:
+    reason = row["detail"] or "no reason given"
     return {
         "level": "error",
         "message": {"text": f"{plain(row['repo'])} was not scanned: {plain(reason)}"},
         "locations": [location(row)],
-        "properties": {name: _json(row[name]) for name in ("state", "reason", "attempts")},
+        "properties": {name: row[name] for name in ("state", "reason", "attempts")},
     }
 
 
@@ -184,8 +194,3 @@ def _coverage(report: Report) -> Node:
         "pending": covered.pending,
         "unplanned": covered.unplanned,
     }
-
-
-def _json(value: Any) -> Any:
-    """Return None for what pandas calls missing, else the value."""
-    return None if pd.isna(value) else value

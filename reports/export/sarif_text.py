@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from reports.export.links import relative
 from reports.export.text import visible
+from reports.export.typed import Row
 
 
 def plain(text: str) -> str:
@@ -17,13 +16,13 @@ def plain(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def location(row: dict[Any, Any]) -> dict[str, Any]:
+def location(row: Row) -> dict[str, Any]:
     """Return where a row's checkpoint is.
 
     The URI is relative and without a scheme, as a path under the hub's name: GitHub refuses the whole log
     for one that begins with https. The page for people is in the properties, the id in the logical location.
     """
-    if pd.isna(row["repo"]):
+    if row["repo"] is None:
         hub, _, rest = row["checkpoint_id"].partition(":")
         uri = relative(hub, rest, "", "")
     else:
@@ -33,6 +32,6 @@ def location(row: dict[Any, Any]) -> dict[str, Any]:
         "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}},
         "logicalLocations": [{"fullyQualifiedName": row["checkpoint_id"], "kind": "resource"}],
     }
-    if not pd.isna(row["url"]):
+    if row["url"] is not None:
         found["properties"] = {"page": row["url"]}
     return found

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reports.export.files import write_atomically
 from reports.export.text import visible
-from reports.finding import FindingState, ReportError, Severity
+from reports.finding import FindingState, ReportError
 from reports.report import ExitCode, Report
 
 LAST_SUCCESS = "leaksweep_last_success_timestamp_seconds"
@@ -52,8 +52,8 @@ def _findings(registry: CollectorRegistry, report: Report) -> None:
         "leaksweep_findings", "Findings by severity and state.", ["severity", "state"], registry=registry
     )
     counted = Gauge("leaksweep_findings_counted", "Findings that count.", ["severity"], registry=registry)
-    for severity in Severity:
-        counted.labels(severity.label).set(report.by_severity[severity])
+    for severity, count in report.by_severity.items():
+        counted.labels(severity.label).set(count)
         for state in FindingState:
             found.labels(severity.label, str(state)).set(table.get((severity.label, str(state)), 0))
 
