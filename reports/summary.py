@@ -33,6 +33,8 @@ class SetSummary:
     highest: Mapping[str, tuple[float, float, float]]
     """By descriptor: median, 99th percentile and maximum, over the extractions, of the cosine with the
     nearest reference. For decoys only: the threshold has to lie above what strangers reach."""
+    unmatchable: Mapping[str, int] = field(default_factory=dict)
+    """Entries of the set's list that can never match a picture made again, by kind, such as "md5"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ class Vault:
         return hashlib.sha256(_derived(self._key, "fingerprint")).hexdigest()[:8]
 
     def seal(self, data: bytes, about: str) -> bytes:
-        """Return mark, nonce, ciphertext and tag. `about` says what it is, and has to be said again to open it."""
+        """Return mark, nonce, ciphertext and tag. `about` says what it is, and is asked for to open it."""
         nonce = os.urandom(_NONCE_BYTES)
         return MARK + nonce + self._cipher.encrypt(nonce, data, about.encode())
 

@@ -177,6 +177,21 @@ def test_a_suppressed_finding_is_not_counted_until_the_day(world):
     assert sum(summary.findings.values()) == 1
 
 
+def test_similarities_are_normalised_against_a_background_that_is_not_looked_for(world):
+    folder = world.home / "strangers"
+    folder.mkdir()
+    for seed in range(60, 66):
+        picture(seed).save(folder / f"{seed}.png")
+    picture(4).save(folder / "4.png")
+    world.references.add_folder("strangers", folder, [describe], now=NOW)
+    world.match(settings=ReportsSettings(decoys=("decoys",), background="strangers"))
+    found = world.store.findings()
+    assert {one.match.set_name for one in found} == {"artist"}
+    for one in found:
+        assert one.match.normalised_similarity is not None
+        assert one.match.normalised_similarity < one.match.similarity
+
+
 def test_occurrences_lie_under_findings(world):
     scan(world.extractions, "dogs", extraction(0, picture(1), picture(30)))
     world.match()

@@ -132,7 +132,7 @@ def key(
         vault = stores.vault
     run.finish(
         {"origin": vault.origin, "fingerprint": vault.fingerprint},
-        f"{vault.origin}: fingerprint {vault.fingerprint}. Without this key, pictures, hashes and lists of this "
+        f"{vault.origin}: fingerprint {vault.fingerprint}. Without it, pictures, hashes and lists of this "
         "home cannot be read; keep a copy elsewhere",
     )
     return 0

@@ -119,8 +119,8 @@ class Eraser:
         read = read_back(self.root, one.heads)
         if read.found:
             raise ReportError(
-                f"{one.subject}: erased, but traces are still in {', '.join(read.found[:5])}; close whatever else "
-                "has the home open, and run leaksweep erase --go-on"
+                f"{one.subject}: erased, but traces are still in {', '.join(read.found[:5])}; close whatever "
+                "else has the home open, and run leaksweep erase --go-on"
             )
         return self._conclude(one, read)
 

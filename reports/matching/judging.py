@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from reports.matching.canaries import Canaries, CanaryCheck
 from reports.matching.columns import Probes
 from reports.matching.comparable import comparable, highest_similarities
 from reports.matching.measures import Limits, measured, near_pairs
+from reports.matching.normalise import Background
 from reports.matching.wrong_checkpoints import Scans, held_against
 from reports.references.index import ReferenceIndex
 from reports.references.opinions import OPINIONS
@@ -57,23 +58,35 @@ def judge_all(
     sets: list[SetSummary] = []
     opinions: dict[tuple[str, str], Opinion] = {}
     checks: list[CanaryCheck] = []
-    names = [one.name for one in references.sets() if one.name != settings.background]
+    sets_by_name = {one.name: one for one in references.sets() if one.name != settings.background}
+    names = list(sets_by_name)
+    background = _background(probes, references, settings)
     for index in references.load(names, min_pdq_quality=settings.min_pdq_quality):
         limits = _limits(settings.ladder_of(index.set_name), probes)
         pairs = near_pairs(probes, index, limits, canaries)
         checks.append(pairs.canaries)
-        near = list(measured(probes, index, pairs))
+        near = list(background.normalised(measured(probes, index, pairs)))
         found = held_against(near, probes, scans, index, settings.min_others)
         verdicts = ((match, judge(match, settings)) for match in found)
         mine = [Judged(match, verdict) for match, verdict in verdicts if verdict is not None]
         mine.sort(key=lambda one: (one.match.extraction_id, one.match.ref_id))
         judged += mine
         opinions |= _opinions(index, mine)
-        sets.append(_set_summary(probes, index, mine, decoy=index.set_name in settings.decoys))
+        known = sets_by_name[index.set_name]
+        summary = _set_summary(probes, index, mine, decoy=index.set_name in settings.decoys)
+        sets.append(replace(summary, unmatchable=dict(known.unmatchable)))
         report("matching", len(sets), len(names))
     return JudgedSets(
         judged=tuple(judged), sets=tuple(sets), opinions=opinions, canaries=CanaryCheck.together(checks)
     )
+
+
+def _background(probes: Probes, references: References, settings: ReportsSettings) -> Background:
+    """What the extractions reach on the background set; nothing when there is none, or nothing to compare."""
+    if settings.background is None or not probes.described:
+        return Background({})
+    (index,) = references.load([settings.background], min_pdq_quality=settings.min_pdq_quality)
+    return Background.of(probes, index)
 
 
 def _opinions(index: ReferenceIndex, judged: Sequence[Judged]) -> dict[tuple[str, str], Opinion]:

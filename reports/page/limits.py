@@ -45,7 +45,7 @@ def _of_set(one: SetSummary, extractions: int) -> Iterator[str]:
         dark = [title for measure, title in HASHES.items() if one.compared_by.get(measure) == 0]
         if dark and len(dark) < len(one.compared_by):
             yield f"{name}: no extraction could be compared by {' or '.join(dark)}."
-    kinds = getattr(one, "unmatchable", None) or {}
+    kinds = one.unmatchable
     if kinds:
         listed = ", ".join(f"{count(number)} {visible(kind)}" for kind, number in kinds.items())
         yield (
