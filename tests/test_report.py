@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from fakes_reports import a_checkpoint, a_finding, a_hostile_report, a_job, a_report, a_skip, an_extraction
@@ -9,6 +10,7 @@ from crawler.checkpoint import SkipReason
 from reports.export.files import write_atomically
 from reports.export.write import Format, write_report
 from reports.finding import FindingState, ReportError, Severity
+from reports.page.page import page
 from reports.report import ExitCode
 from reports.settings import ReportsSettings
 from scanner.job import State
@@ -121,3 +123,14 @@ def test_an_extraction_counts_its_findings():
     rows = [an_extraction(ONE, 0), an_extraction(ONE, 1)]
     report = a_report([ONE], extractions=rows, findings=[a_finding(ONE, "1"), a_finding(ONE, "2")])
     assert report.extractions["findings"].tolist() == [2, 0]
+
+
+def test_a_page_of_many_findings_holds_the_strongest_and_counts_all(monkeypatch):
+    monkeypatch.setattr("reports.page.page.MOST_FINDINGS", 2)
+    findings = [a_finding(ONE, f"{n}.jpg", Severity.CRITICAL if n == 4 else Severity.LOW) for n in range(5)]
+    text = page(a_report([ONE], findings=findings), {})
+    assert "the 2 strongest of 5 findings" in text
+    assert findings[4].id in text
+    assert sum(finding.id in text for finding in findings) == 2
+    assert re.search(r'data-view="severity=low&amp;state=new"[^>]*>4<', text)
+    assert "strongest of" not in page(a_report([ONE], findings=findings[:2]), {})

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -17,7 +18,7 @@ from reports.export.text import count, counted, percent, visible
 from reports.finding import Severity
 from reports.page.limits import HASHES, blind_spots
 from reports.page.policy import data_uri, policy
-from reports.page.rows import STANDINGS, Row, findings_json, findings_rows, frame_rows
+from reports.page.rows import STANDINGS, Row, findings_json, findings_rows, frame_rows, standing
 from reports.rates.rate import RateTable
 from reports.rates.sentence import sentence
 from reports.rates.table import rate_table
@@ -26,6 +27,8 @@ from scanner.job import State
 if TYPE_CHECKING:
     from reports.report import Report
 
+MOST_FINDINGS = 25_000
+"""Findings on the page, the strongest; it says how many there are in all. They weigh some 5 MB."""
 MOST_FAILURES = 50
 """Rows of failed scans on the page; it says how many there are in all, and checkpoints.csv has every one."""
 
@@ -40,7 +43,8 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
         ReportError: a thumbnail is neither PNG nor JPEG.
     """
     css, script = _part("report.css"), "\n".join(map(_part, SCRIPT))
-    findings = findings_rows(report.findings)
+    ids = report.findings["id"].drop_duplicates()
+    findings = findings_rows(report.findings[report.findings["id"].isin(ids[:MOST_FINDINGS])])
     pictures = _pictures(findings, thumbnails)
     rates = _rates(report)
     broken = frame_rows(
@@ -62,10 +66,11 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             failures=broken[:MOST_FAILURES],
             failure_count=len(broken),
             findings=findings,
+            finding_count=len(ids),
             data=findings_json(
                 findings, report.settings, {one["extraction"]: one["mark"] for one in pictures}
             ),
-            standings=_standings(findings),
+            standings=_standings(report.findings),
             severities=[severity.label for severity in reversed(Severity)],
             sets=_values(findings, "set"),
             hubs=_values(findings, "hub"),
@@ -119,9 +124,13 @@ def _pictures(findings: Sequence[Row], thumbnails: Mapping[str, bytes]) -> list[
     return list(shown.values())
 
 
-def _standings(findings: Sequence[Row]) -> dict[str, dict[str, int]]:
+def _standings(findings: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Return how many findings there are by severity and standing, strongest first; all of them, also 0."""
-    counts = Counter((row["severity"], row["standing"]) for row in findings)
+    names = ["state", "explained_by_base", "explained_by_others"]
+    kinds = findings.drop_duplicates("id")[["severity", *names]].value_counts()
+    counts: Counter[tuple[str, str]] = Counter()
+    for kind, number in zip(kinds.index.to_list(), kinds.to_list(), strict=True):
+        counts[kind[0], standing(dict(zip(names, kind[1:], strict=True)))] += number
     return {
         severity.label: {str(standing): counts[severity.label, standing] for standing in STANDINGS}
         for severity in reversed(Severity)
