@@ -68,8 +68,8 @@ class Ladder(BaseModel):
     copies (91 to 94), 0 pairs."""
     sscd: Similarities = Similarities(critical=0.75, high=0.75, medium=0.60, low=0.50)
     """SSCD, whichever maker. 0.75: 90 % precision on DISC pairs (its README). Measured, on the int8 model:
-    0.75 finds 84 % of copies (82 to 86) and takes 4 pairs for copies (1 in 37,000; 96,000 to 15,000), 0.5 finds
-    95 % (94 to 96) and takes 61 (1 in 2,400; 3,100 to 1,900)."""
+    0.75 finds 84 % of copies (82 to 86) and takes 4 pairs for copies (1 in 37,000; 96,000 to 15,000), 0.5
+    finds 95 % (94 to 96) and takes 61 (1 in 2,400; 3,100 to 1,900)."""
     thumbnail: Similarities = Similarities(critical=0.95, high=0.90, medium=0.85, low=0.80)
     """The thumbnail. Judgement: other photographs reach 0.84, a copy through an autoencoder 0.96."""
     calibrated_from: str = ""
