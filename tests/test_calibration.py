@@ -148,7 +148,7 @@ def test_look_alikes_are_neither_copies_nor_strangers(measured: Measured) -> Non
 
 
 def test_curves_are_drawn(measured: Measured, tmp_path: Path) -> None:
-    told.plot(measured).savefig(tmp_path / "curves.svg", format="svg")
+    told.plot(told.curves(measured)).savefig(tmp_path / "curves.svg", format="svg")
     assert "PDQ, bits of 256" in (tmp_path / "curves.svg").read_text()
 
 

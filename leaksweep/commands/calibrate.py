@@ -86,7 +86,7 @@ def _measure(
         write_atomically(write, told.toml(chosen).encode())
     if plot is not None:
         with whole_file(plot) as file:
-            told.plot(measured).savefig(file, format=plot.suffix[1:], dpi=150)
+            told.plot(told.curves(measured)).savefig(file, format=plot.suffix[1:], dpi=150)
     with opened(run) as stores:
         detail = {"pictures": len(measured.names), "descriptor": measured.descriptor}
         stores.audit.append(operator(), "calibrate", folder.name, detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def content(measured: Measured, chosen: Chosen) -> dict[str, Any]:
         "look_alikes": int(measured.alike.sum()),
         "descriptor": measured.descriptor,
         "hasher": measured.hasher,
-        "curves": {name: [_point(one) for one in curve(measured, name)] for name in SIGNALS},
+        "curves": {name: [_point(one) for one in points] for name, points in curves(measured).items()},
         "ladder": chosen.ladder.model_dump(mode="json"),
         "limited": list(chosen.limited),
         "rules": [_rule(one) for one in chosen.rules],
@@ -81,12 +82,16 @@ def toml(chosen: Chosen) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(measured: Measured) -> Figure:
-    """Recall against the rate of false pairs, one panel a signal; reads in black and white."""
+def curves(measured: Measured) -> dict[str, tuple[Point, ...]]:
+    """The curve of each signal."""
+    return {name: curve(measured, name) for name in SIGNALS}
+
+
+def plot(curves: Mapping[str, Sequence[Point]]) -> Figure:
+    """Recall and the rate of false pairs by threshold, one panel a signal; reads in black and white."""
     figure = Figure(figsize=(8.4, 6.4), layout="constrained")
-    for number, name in enumerate(SIGNALS, start=1):
+    for number, (name, points) in enumerate(curves.items(), start=1):
         axes = figure.add_subplot(2, 2, number)
-        points = curve(measured, name)
         at = [one.threshold for one in points]
         axes.plot(at, [one.recall.value or 0 for one in points], color="black", label="copies found")
         wrong = [one.false_pairs.value or 0 for one in points]
@@ -100,8 +105,7 @@ def plot(measured: Measured) -> Figure:
         axes.set_xlabel(_TITLES[name])
         axes.grid(color="0.9", linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
-        if number == 1:
-            axes.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
