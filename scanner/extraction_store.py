@@ -117,7 +117,7 @@ class ExtractionStore:
         rows = [_row(job, outcome, extraction, now) for extraction in outcome.extractions]
         with self.writing():
             # First, so that no picture ever lies beside a key that is not its own.
-            self.erase_images(self._images_of(job.id), "replaced")
+            self.erase_images(self._images.ids(job.id) | self.keys.held(job.id), "replaced")
             if self._keep_pixels and outcome.extractions:
                 pngs = {
                     extraction_id(job.id, one): (_png(one.pixels), _png(one.control_pixels))
@@ -214,10 +214,6 @@ class ExtractionStore:
             "images": len(self.image_ids()),
             "bytes": sum(path.stat().st_size for path in files),
         }
-
-    def _images_of(self, job_id: str) -> list[str]:
-        held = self._images.ids() | self.keys.held()
-        return [name for name in held if name.startswith(f"{job_id}-")]
 
     def _open(self, name: str, schema: pa.Schema) -> lancedb.table.LanceTable:
         schema = schema.with_metadata({_VERSION_KEY: str(VERSION)})

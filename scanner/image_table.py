@@ -59,9 +59,12 @@ class ImageTable:
         table = pa.Table.from_pylist(rows, schema=IMAGE_SCHEMA)
         self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(table)
 
-    def ids(self) -> frozenset[str]:
-        """Ids of all rows, with or without a key."""
-        return frozenset(self._table.search().select(["id"]).to_arrow().column("id").to_pylist())
+    def ids(self, job_id: str | None = None) -> frozenset[str]:
+        """Ids of all rows, or of a job's, with or without a key."""
+        query = self._table.search().select(["id"])
+        if job_id is not None:
+            query = query.where(f"starts_with(id, '{job_id}-')")
+        return frozenset(query.to_arrow().column("id").to_pylist())
 
     def read(self, ids: Sequence[str], keys: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, bytes]]:
         """Yield (id, PNG, control's PNG) in the order of `ids`, but nothing for those without row or key."""

@@ -119,12 +119,13 @@ class PictureKeys:
                 for key in db.scalars(query.where(pictures.c.extraction_id.in_(part)))
             ]
 
-    def held(self) -> frozenset[str]:
-        """Ids of all pictures that have a key."""
+    def held(self, job_id: str | None = None) -> frozenset[str]:
+        """Ids of all pictures, or of a job's, that have a key."""
+        query = select(pictures.c.extraction_id).where(pictures.c.sealed_key.is_not(None))
+        if job_id is not None:
+            query = query.where(pictures.c.extraction_id.startswith(f"{job_id}-", autoescape=True))
         with self.engine.connect() as db:
-            return frozenset(
-                db.scalars(select(pictures.c.extraction_id).where(pictures.c.sealed_key.is_not(None)))
-            )
+            return frozenset(db.scalars(query))
 
     def fates(self) -> Iterator[PictureFate]:
         """What became of every picture that ever had a key, by id."""
