@@ -40,6 +40,7 @@ def read_report(
     findings = stores.findings
     found = standing_findings(stores, now)
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
+    two_person = settings.reports.review.two_person
     report = build_report(
         checkpoints=stores.catalog.checkpoints(),
         skips=stores.catalog.skips(),
@@ -54,6 +55,7 @@ def read_report(
         version=__version__,
         hubs=_public_hubs(settings.crawler),
         evidence=findings.evidence(),
+        labels={name: str(label) for name, label in stores.labels.settled(two_person=two_person).items()},
         baseline=baseline.name if baseline else "",
     )
     return replace(report, rates=read_rates(report, stores.engine, findings, by=[("hub",)]))

@@ -126,6 +126,7 @@ def build_report(
     generated_at: datetime,
     version: str,
     hubs: Mapping[str, str] = PUBLIC,
+    labels: Mapping[str, str] = MappingProxyType({}),
     evidence: Mapping[str, ExtractionEvidence] = MappingProxyType({}),
     baseline: str = "",
 ) -> Report:
@@ -137,6 +138,7 @@ def build_report(
         generated_at: UTC.
         hubs: pages for people by hub; empty when the run did not speak to the public hubs.
         evidence: by extraction id, as the match stage wrote it.
+        labels: what reviewers have settled of findings, by id.
         baseline: name of the file that the findings' states are told against; empty: the run before.
 
     Raises:
@@ -145,6 +147,7 @@ def build_report(
     known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     extracted = extractions_frame(extractions, known, hubs, evidence)
     found = findings_frame(findings, extracted, known, hubs)
+    found = found.assign(label=found["id"].map(dict(labels)).astype("string"))
     resting = counted(found).drop_duplicates("id")["extraction_id"].value_counts()
     counts = extracted["extraction_id"].map(resting).fillna(0).astype("Int64")
     return Report(

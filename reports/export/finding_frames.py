@@ -129,6 +129,7 @@ def _columns(part: Sequence[Finding], evidence: pa.Table) -> dict[str, Any]:
         "severity": [_LABELS[one.severity] for one in part],
         "state": [one.state.value for one in part],
         "counts": [counts(one) for one in part],
+        "label": pa.nulls(len(part), pa.string()),
     }
 
 
