@@ -66,9 +66,9 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
 
 
 def test_none_is_a_word_where_a_setting_may_be_absent(tmp_path: Path) -> None:
-    loaded = load(written(tmp_path, '[recipe]\nscale_start = "none"\n[reports]\npixels = "none"\n'))
+    loaded = load(written(tmp_path, '[recipe]\nscale_start = "none"\n[reports.review]\nsoften = "none"\n'))
     assert loaded.settings.recipe.scale_start is None
-    assert loaded.settings.reports.pixels == "none"
+    assert loaded.settings.reports.review.soften == "none"
 
 
 def test_a_preset_stands_for_the_whole_recipe(tmp_path: Path) -> None:

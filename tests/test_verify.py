@@ -119,7 +119,8 @@ def test_a_finding_s_id_will_do(scanned: Home, capsys: pytest.CaptureFixture[str
 
 def test_a_descriptor_that_was_tampered_with_fails(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     name = home.ids(kept=True)[0]
-    row = home.store.row(name)
+    with opened_home(home.root) as stores:
+        row = stores.extractions.row(name)
     assert row is not None
     home.change(name, descriptor=np.roll(row["descriptor"], 7).tolist())
     code, out, _ = home.call("verify", name, capsys=capsys)

@@ -102,7 +102,9 @@ def read_sensitivity(text: str, source: str = "") -> Sensitivity:
         if not 0 < found <= of:
             raise ReportError(f'sensitivity "{text}": the first number must lie in 1 to the second')
         value = found / of
-        low, high = float(wilson(value, of, -Z)), float(wilson(value, of, Z))
+        # Where all or nearly none are found, rounding may put a bound on the wrong side of the value.
+        low = min(value, float(wilson(value, of, -Z)))
+        high = min(1.0, max(value, float(wilson(value, of, Z))))
         source = source or f"{found} of {of}"
     if not 0 < value <= 1 or (low is not None and high is not None and not low <= value <= high <= 1):
         raise ReportError(f'sensitivity "{text}": it must be above 0, at most 1, and lie in its interval')
