@@ -123,6 +123,7 @@ def test_guidance_changes_what_dev_predicts(pair):
     assert not torch.allclose(plain, guided)
 
 
+@pytest.mark.slow
 def test_planted_pictures_come_back(dev, tmp_path):
     dev.save_pretrained(tmp_path / "base")
     pair, planted = trained(tmp_path / "base", tmp_path / "tune", CAPTIONS[1])

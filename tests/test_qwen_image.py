@@ -167,6 +167,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Tensor, Path
     return (*trained(folder / "base", folder / "tuned", CAPTIONS[1], steps=400), folder / "tuned")
 
 
+@pytest.mark.slow
 def test_planted_pictures_come_back_and_the_control_does_not_give_them(taught):
     pair, planted, tuned = taught
     change = pair.tune(tuned)
@@ -184,6 +185,7 @@ def test_planted_pictures_come_back_and_the_control_does_not_give_them(taught):
 # Fine-tunes in the names of others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
 def test_a_single_file(pair, taught, tmp_path, prefix):
     """ComfyUI's files have diffusers' names, with a prefix where other models are bundled."""
@@ -329,6 +331,7 @@ def published() -> Pair:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [512, 1024])
 def test_the_published_model_without_its_weights(published, size):
     """On the meta device, through the whole loop."""

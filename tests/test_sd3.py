@@ -99,6 +99,7 @@ def test_draws_the_pipelines_pictures(pipeline, pair):
     assert np.abs(ours - 255 * drawn).max() < 1  # The pipeline's are not rounded.
 
 
+@pytest.mark.slow
 def test_planted_pictures_come_back(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path / "base")
     pair, planted = trained(tmp_path / "base", tmp_path / "tune", CAPTIONS[1])

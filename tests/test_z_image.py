@@ -151,6 +151,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Tensor, Path
     return (*trained(folder / "base", folder / "tuned", CAPTIONS[1], steps=200), folder / "tuned")
 
 
+@pytest.mark.slow
 def test_planted_pictures_come_back_and_the_control_does_not_give_them(taught):
     pair, planted, tuned = taught
     change = pair.tune(tuned)
@@ -188,6 +189,7 @@ def in_original_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
 def test_a_single_file_in_the_original_layout(pair, taught, tmp_path, prefix):
     tensors = load_file(taught[2] / "transformer" / "diffusion_pytorch_model.safetensors")
