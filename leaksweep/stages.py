@@ -150,6 +150,7 @@ def match(run: Run) -> Summary:
         f"{found.explained_by_base} explained by the base, {found.explained_by_others} by other checkpoints",
         f"set aside: {found.suppressed} suppressed, {found.withdrawn} of withdrawn references",
         f"pictures: {found.erased} erased, {found.kept} kept",
+        f"canaries: {found.canaries.found} of {found.canaries.planted} found",
     ]
     lines += [
         f"reference {one.ref_id} of {one.set_name} matches too much: quarantined" for one in found.floods
