@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from leaksweep.settings import SettingsError
@@ -69,18 +69,11 @@ def extractions_of(stores: Stores, name: str) -> list[str]:
 
 def older_than(stores: Stores, days: int, now: datetime) -> tuple[list[str], list[str]]:
     """Ids of the extractions made more than so many days ago: those that may go, and those that are held."""
-    rows = stores.extractions.rows(["id", "created_at"]).to_pylist()
-    oldest = now - timedelta(days=days)
-    old = {row["id"] for row in rows if row["created_at"] < oldest}
-    held = old & held_extractions(stores)
+    from reports.custody.retention import outdated
+
+    old = set(outdated(_made(stores), days, now))
+    held = old & stores.desk.held(stores.findings.findings())
     return sorted(old - held), sorted(held)
-
-
-def held_extractions(stores: Stores) -> frozenset[str]:
-    """Ids of the extractions that a legal hold exempts."""
-    rows = stores.extractions.rows(["id", "checkpoint_id"])
-    pairs = zip(rows["id"].to_pylist(), rows["checkpoint_id"].to_pylist(), strict=True)
-    return stores.holds.extractions(stores.findings.findings(), pairs)
 
 
 def expire(stores: Stores, now: datetime) -> Expired:
@@ -92,7 +85,7 @@ def expire(stores: Stores, now: datetime) -> Expired:
     from reports.custody.retention import outdated, outlived
 
     rules = stores.run.settings.reports.retention
-    held = held_extractions(stores)
+    held = stores.desk.held(stores.findings.findings())
     fates = [one for one in stores.keys.fates() if one.dropped_at is None]
     pictures = outdated(
         ((one.extraction_id, one.made_at) for one in fates), rules.pixels_days, now, exempt=held
@@ -122,9 +115,13 @@ def _unneeded(
     if days is None:
         return []
     resting = {one.match.extraction_id for one in stores.findings.findings() if one.id not in gone}
-    rows = stores.extractions.rows(["id", "created_at"]).to_pylist()
-    made = ((row["id"], row["created_at"].astimezone(UTC).isoformat()) for row in rows)
-    return outdated(made, days, now, exempt=resting | set(held))
+    return outdated(_made(stores), days, now, exempt=resting | set(held))
+
+
+def _made(stores: Stores) -> Iterator[tuple[str, str]]:
+    """Yield each extraction's id and when it was made."""
+    for row in stores.extractions.rows(["id", "created_at"]).to_pylist():
+        yield row["id"], row["created_at"].astimezone(UTC).isoformat()
 
 
 def _counts(done: Expired) -> dict[str, Any]:

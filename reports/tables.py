@@ -65,22 +65,14 @@ def open_table(store: lancedb.DBConnection, name: str, columns: pa.Schema) -> Ta
     return table
 
 
-def rewrite(store: lancedb.DBConnection, name: str, columns: pa.Schema, keep: str) -> None:
-    """Erase all rows but those that the SQL condition `keep` names, from the disk too.
+def erase_rows(
+    store: lancedb.DBConnection, name: str, columns: pa.Schema, column: str, values: Collection[str]
+) -> None:
+    """Erase the rows whose `column` is one of `values`, from the disk too.
 
     Deleting alone leaves the bytes in the files, and compaction leaves a file alone while under a
     tenth of its rows are deleted; so the table is written anew and its past is dropped.
     """
-    kept = store.open_table(name).search().where(keep).to_arrow().cast(columns)
-    table = store.create_table(name, data=kept, schema=columns, mode="overwrite")
-    # One millisecond is "all of it" to Lance, without the warning that zero gives.
-    table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
-
-
-def erase_rows(
-    store: lancedb.DBConnection, name: str, columns: pa.Schema, column: str, values: Collection[str]
-) -> None:
-    """Erase the rows whose `column` is one of `values`, from the disk too, as `rewrite` does."""
     if not values:
         return
     rows = store.open_table(name).to_arrow()
@@ -89,6 +81,7 @@ def erase_rows(
     table = store.create_table(
         name, data=rows.filter(pc.invert(gone)).cast(columns), schema=columns, mode="overwrite"
     )
+    # One millisecond is "all of it" to Lance, without the warning that zero gives.
     table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
 
 

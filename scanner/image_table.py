@@ -6,8 +6,6 @@ the same. The table may never be tagged: a tag keeps old versions.
 
 from __future__ import annotations
 
-import hashlib
-import mmap
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -17,7 +15,7 @@ import lancedb.table
 import pyarrow as pa
 
 from scanner.job import ScanError
-from scanner.vault import HEAD, MARK, Vault
+from scanner.vault import Vault, heads, heads_in
 
 # What Lance had compressed could not be looked for on the disk; noise would not get smaller anyway.
 _PLAIN = {"lance-encoding:compression": "none"}
@@ -95,8 +93,8 @@ class ImageTable:
             EraseError: looking at the files afterwards found one of the pictures, or could not have.
         """
         gone = sorted(self.ids().intersection(ids))
-        pictures = _Sealed(self._rows(gone))
-        if pictures.seen_in(self._folder) != pictures.digests:
+        wanted = heads(self.sealed(gone))
+        if self._on_disk(wanted) != wanted:
             raise EraseError(
                 f"{self._folder}: pictures cannot be recognised on the disk, so erasing them could not be "
                 "checked; nothing was erased. Delete the folder to be rid of all pictures"
@@ -108,13 +106,20 @@ class ImageTable:
         for start in range(0, len(neighbours), _CHUNK):
             self._table.update(where=_among(neighbours[start : start + _CHUNK]), values_sql={"id": "id"})
         drop_past(self._table)
-        left = pictures.seen_in(self._folder)
+        left = self._on_disk(wanted)
         if left:
             raise EraseError(
                 f"{self._folder}: {len(left)} erased pictures are still on the disk; close whatever else has "
                 "the store open and run again, or delete the folder to be rid of all pictures"
             )
         return len(gone)
+
+    def _on_disk(self, wanted: frozenset[bytes]) -> set[bytes]:
+        """Which of these seals' heads lie in the table's files."""
+        if not wanted:
+            return set()
+        files = (path for path in self._folder.rglob("*") if path.is_file())
+        return set().union(*(heads_in(path, wanted) for path in files))
 
     def _neighbours(self, gone: frozenset[str]) -> list[str]:
         """Ids that share a data file with one that goes. The upper half of a row id numbers the file."""
@@ -136,38 +141,6 @@ def rewrite(table: lancedb.table.LanceTable) -> None:
     """Write a table anew, so that no file holds deleted rows beside others, and drop its past."""
     table.update(where="true", values_sql={"id": "id"})
     drop_past(table)
-
-
-class _Sealed:
-    """Pictures that can be recognised in raw files, without being kept in memory."""
-
-    def __init__(self, rows: Iterator[tuple[str, bytes, bytes]]) -> None:
-        self.digests: set[bytes] = set()
-        self._lengths: dict[bytes, set[int]] = {}
-        for _, *both in rows:
-            for sealed in both:
-                self.digests.add(hashlib.sha256(sealed).digest())
-                self._lengths.setdefault(sealed[:HEAD], set()).add(len(sealed))
-
-    def seen_in(self, folder: Path) -> set[bytes]:
-        """Digests of those pictures that lie anywhere in the folder's files."""
-        seen: set[bytes] = set()
-        if not self.digests:
-            return seen
-        for path in folder.rglob("*"):
-            if path.is_file() and path.stat().st_size:
-                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                    seen.update(self._seen(content))
-        return seen
-
-    def _seen(self, content: mmap.mmap) -> Iterator[bytes]:
-        at = content.find(MARK)
-        while at >= 0:
-            for length in self._lengths.get(content[at : at + HEAD], ()):
-                digest = hashlib.sha256(content[at : at + length]).digest()
-                if digest in self.digests:
-                    yield digest
-            at = content.find(MARK, at + 1)
 
 
 def _sealed(png: bytes, key: bytes, name: str) -> bytes:

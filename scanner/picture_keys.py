@@ -155,11 +155,6 @@ class PictureKeys:
             dropped += db.execute(query.values(values)).rowcount
         return dropped
 
-    def forget(self, db: Connection, ids: Collection[str]) -> None:
-        """Delete the rows of pictures altogether, in the caller's transaction."""
-        for part in _parts(sorted(ids)):
-            db.execute(pictures.delete().where(pictures.c.extraction_id.in_(part)))
-
     def scrub(self) -> None:
         """Take dropped keys out of the database's files: its write-ahead log, and pages that it has freed.
 

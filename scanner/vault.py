@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -79,6 +80,29 @@ class Vault:
     def secret(self, purpose: str) -> bytes:
         """32 bytes that only this key's holder can make, for keyed digests of one purpose."""
         return _derived(self._key, f"secret {purpose}")
+
+
+def heads(seals: Iterable[bytes | None]) -> frozenset[bytes]:
+    """What each seal begins with, by which it is looked for: it opens nothing."""
+    return frozenset(seal[:HEAD] for seal in seals if seal and seal.startswith(MARK))
+
+
+def heads_in(file: Path, wanted: Collection[bytes]) -> set[bytes]:
+    """Those of the wanted heads that stand anywhere in a file, whatever else it holds.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not file.stat().st_size:
+        return set()
+    found: set[bytes] = set()
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(MARK)
+        while at >= 0:
+            if (head := content[at : at + HEAD]) in wanted:
+                found.add(head)
+            at = content.find(MARK, at + 1)
+    return found
 
 
 def open_vault(file: Path, environ: Mapping[str, str], *, make: bool = False) -> Vault:

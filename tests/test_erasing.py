@@ -15,9 +15,9 @@ from reports.custody import receipt
 from reports.custody.audit import AuditLog
 from reports.custody.erasing import Eraser
 from reports.custody.journal import Journal
-from reports.custody.traces import heads, read_back
+from reports.custody.traces import read_back
 from reports.finding import ReportError
-from scanner.vault import Vault
+from scanner.vault import Vault, heads
 
 
 def on_disk(folder: Path, content: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 from reports.custody import receipt
 from reports.custody.audit import AuditLog
 from reports.custody.journal import Erasure, Journal
-from reports.custody.traces import ReadBack, heads, read_back
-from reports.finding import ReportError
+from reports.custody.traces import ReadBack, read_back
+from reports.finding import Finding, ReportError
 from reports.matching.stage import Desk
-from scanner.vault import Vault
+from scanner.vault import Vault, heads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,10 @@ class Eraser:
             ReportError: one is under a legal hold, or traces are left.
             EraseError, StoreError: a store cannot be written.
         """
-        self._refuse_held(ids)
-        findings = self.desk.findings
-        resting = tuple(sorted(one.id for one in findings.findings() if one.match.extraction_id in set(ids)))
-        return self._erase(subject, None, tuple(sorted(ids)), resting, who=who, why=why)
+        gone, findings = set(ids), self.desk.findings.findings()
+        self._refuse_held(gone, findings)
+        resting = tuple(sorted(one.id for one in findings if one.match.extraction_id in gone))
+        return self._erase(subject, None, tuple(sorted(gone)), resting, who=who, why=why)
 
     def erase_set(self, name: str, *, who: str, why: str) -> Erased:
         """Erase a reference set, what was found with it, and pictures that were kept for its sake alone.
@@ -176,10 +176,8 @@ class Eraser:
                 if path.is_file():
                     path.unlink()
 
-    def _refuse_held(self, ids: Collection[str]) -> None:
-        rows = self.desk.extractions.rows(["id", "checkpoint_id"])
-        pairs = list(zip(rows["id"].to_pylist(), rows["checkpoint_id"].to_pylist(), strict=True))
-        held = self.desk.holds.extractions(self.desk.findings.findings(), pairs) & set(ids)
+    def _refuse_held(self, ids: Collection[str], findings: Sequence[Finding]) -> None:
+        held = self.desk.held(findings).intersection(ids)
         if held:
             raise ReportError(
                 f"{sorted(held)[0]}: is under a legal hold, so nothing was erased; leaksweep hold says whose"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.vault import HEAD, MARK
+from scanner.vault import heads_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +17,6 @@ class ReadBack:
     bytes: int
     found: tuple[str, ...]
     """Files in which something was found that should be gone."""
-
-
-def heads(seals: Iterable[bytes | None]) -> frozenset[bytes]:
-    """What each seal begins with, by which it is looked for: it opens nothing."""
-    return frozenset(seal[:HEAD] for seal in seals if seal and seal.startswith(MARK))
 
 
 def read_back(root: Path, gone: Collection[bytes]) -> ReadBack:
@@ -36,18 +30,7 @@ def read_back(root: Path, gone: Collection[bytes]) -> ReadBack:
     for path in sorted(root.rglob("*")):
         if path.is_symlink() or not path.is_file():
             continue
-        length = path.stat().st_size
-        count, size = count + 1, size + length
-        if length and any(True for _ in _seen(path, gone)):
+        count, size = count + 1, size + path.stat().st_size
+        if heads_in(path, gone):
             found.append(str(path.relative_to(root)))
     return ReadBack(files=count, bytes=size, found=tuple(found))
-
-
-def _seen(path: Path, gone: Collection[bytes]) -> Iterator[bytes]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        at = content.find(MARK)
-        while at >= 0:
-            head = content[at : at + HEAD]
-            if head in gone:
-                yield head
-            at = content.find(MARK, at + 1)

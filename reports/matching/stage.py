@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -43,6 +43,12 @@ class Desk:
     findings: FindingStore
     suppressions: Suppressions
     holds: Holds
+
+    def held(self, findings: Iterable[Finding]) -> frozenset[str]:
+        """Ids of the extractions that a legal hold exempts, by whatever name; `findings` are all."""
+        rows = self.extractions.rows(["id", "checkpoint_id"])
+        pairs = zip(rows["id"].to_pylist(), rows["checkpoint_id"].to_pylist(), strict=True)
+        return self.holds.extractions(findings, pairs)
 
 
 def match_stage(
@@ -103,13 +109,14 @@ def match_stage(
         desk.findings.replace_findings(settled)
         desk.findings.replace_occurrences(occurrences(calmed, digests))
         evidence = neighbours(desk.extractions, settings)
+        with_hashes = hashed_ids(desk.extractions, desk.hashes)
         desk.findings.replace_evidence(evidence)
         summary = MatchSummary(
             run=number,
             extractions=len(probes.ids),
             hashed=hashed,
             unhashed=int((~(probes.picture.phash.usable | probes.picture.pdq.usable)).sum()),
-            pdq=_pdq_states(desk, settings.min_pdq_quality),
+            pdq=_pdq_states(desk.hashes, with_hashes, settings.min_pdq_quality),
             sets=done.sets,
             floods=floods,
             canaries=done.canaries,
@@ -119,7 +126,16 @@ def match_stage(
             **count_findings(settled),
         )
         matched = {one.match.extraction_id for one in calmed if not one.verdict.aside_by}
-        return _end(desk, settings, summary, settled, matched, sweep, now())
+        held = desk.extractions.image_ids()
+        dropped = to_drop(
+            held,
+            hashed=with_hashes,
+            matched=matched,
+            exempt=desk.held(settled),
+            keep=settings.pixels,
+        )
+        summary = replace(summary, erased=len(dropped), kept=len(held) - len(dropped))
+        return _end(desk, settings, summary, held & matched, held - matched, dropped, sweep, now())
 
 
 def last_summary(store: FindingStore) -> MatchSummary | None:
@@ -155,51 +171,40 @@ def _end(
     desk: Desk,
     settings: ReportsSettings,
     summary: MatchSummary,
-    settled: Sequence[Finding],
-    matched: set[str],
+    matched: Collection[str],
+    unmatched: Collection[str],
+    dropped: Sequence[str],
     sweep: str,
     now: datetime,
 ) -> MatchSummary:
     """Record the run, what it says of pictures and the end of keys in one transaction; then erase bytes."""
-    rows = desk.extractions.rows(["id", "checkpoint_id"])
-    of_checkpoint = list(zip(rows["id"].to_pylist(), rows["checkpoint_id"].to_pylist(), strict=True))
-    held = desk.extractions.image_ids()
-    dropped = to_drop(
-        held,
-        hashed=hashed_ids(desk.extractions, desk.hashes),
-        matched=matched,
-        exempt=desk.holds.extractions(settled, of_checkpoint),
-        keep=settings.pixels,
-    )
     keys = desk.extractions.keys
-    whole = replace(summary, erased=len(dropped), kept=len(held) - len(dropped))
     with desk.findings.engine.begin() as db:
         overwriting(db)
-        keys.settle(db, whole.run, held & matched, held - matched)
+        keys.settle(db, summary.run, matched, unmatched)
         keys.drop(db, dropped, "unmatched", now)
         desk.findings.put_run(
             db,
             Run(
-                number=whole.run,
+                number=summary.run,
                 name=sweep,
                 finished_at=now.astimezone(UTC).isoformat(timespec="seconds"),
                 settings=settings.model_dump_json(),
-                summary=json.dumps(whole.as_dict()),
+                summary=json.dumps(summary.as_dict()),
             ),
         )
     # With nothing dropped too: a run that was killed before this left bytes behind.
     desk.extractions.erase_dropped()
-    return whole
+    return summary
 
 
-def _pdq_states(desk: Desk, min_quality: int) -> dict[str, int]:
-    ids = hashed_ids(desk.extractions, desk.hashes)
+def _pdq_states(hashes: HashStore, ids: Collection[str], min_quality: int) -> dict[str, int]:
     return dict(
         Counter(
             "low quality"
             if row["pdq_state"] == PdqState.HASHED and row["pdq_quality"] < min_quality
             else row["pdq_state"]
-            for row in desk.hashes.states().to_pylist()
+            for row in hashes.states().to_pylist()
             if row["extraction_id"] in ids
         )
     )

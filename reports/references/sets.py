@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from reports.finding import ReportError
 from reports.references.rows import SETS, ReferenceSet
-from reports.tables import open_table, replace, rewrite
+from reports.tables import erase_rows, open_table, replace
 from scanner.vault import VARIABLE, Vault
 
 _TABLE = "reference_sets"
@@ -60,7 +60,7 @@ class SetTable:
 
     def drop(self, name: str) -> None:
         """Erase a set's row. Needs no key."""
-        rewrite(self._store, _TABLE, SETS, f"name != '{name}'")
+        erase_rows(self._store, _TABLE, SETS, "name", [name])
 
     def _rows(self) -> list[dict[str, Any]]:
         try:
