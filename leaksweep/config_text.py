@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,6 +31,18 @@ def config_text(settings: Settings | None = None) -> str:
     """The whole file; `tests/test_settings.py` holds config.toml to it, letter by letter."""
     settings = settings or Settings()
     return _HEAD + _table(settings, "") + "\n"
+
+
+def section_text(section: str, settings: BaseModel) -> str:
+    """One section with the sections in it, values alone; what is None is left out."""
+    return _values_text(section, settings.model_dump(mode="json", exclude_none=True))
+
+
+def _values_text(section: str, given: Mapping[str, Any]) -> str:
+    tables = {name: value for name, value in given.items() if isinstance(value, dict)}
+    plain = [f"{name} = {toml_value(value)}\n" for name, value in given.items() if name not in tables]
+    inner = [f"\n{_values_text(f'{section}.{name}', table)}" for name, table in tables.items()]
+    return "".join([f"[{section}]\n", *plain, *inner])
 
 
 def toml_value(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 import pyarrow.compute as pc
@@ -17,7 +16,6 @@ from reports.finding import Finding, FindingState
 from reports.findings.baseline import Baseline, against_baseline
 from reports.findings.restating import restate
 from reports.matching.stage import last_summary
-from reports.rates.read import read_rates
 from reports.report import Report, build_report
 
 
@@ -41,7 +39,7 @@ def read_report(
     found = standing_findings(stores, now)
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
     two_person = settings.reports.review.two_person
-    report = build_report(
+    return build_report(
         checkpoints=stores.catalog.checkpoints(),
         skips=stores.catalog.skips(),
         ledger=stores.ledger.rows(recipe.id),
@@ -58,7 +56,6 @@ def read_report(
         labels={name: str(label) for name, label in stores.labels.settled(two_person=two_person).items()},
         baseline=baseline.name if baseline else "",
     )
-    return replace(report, rates=read_rates(report, stores.engine, findings, by=[("hub",)]))
 
 
 def standing_findings(stores: Stores, now: datetime) -> list[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,11 +209,13 @@ def report(
     from leaksweep.reporting import read_report, since_baseline, thumbnails
     from reports.export.write import write_report
     from reports.findings.baseline import read_baseline
+    from reports.rates.read import read_rates
 
     # Before it may be overwritten: the baseline is often the last report's own file.
     told = read_baseline(baseline) if baseline else None
     with opened(run) as stores:
         made = read_report(stores, fail_on=fail_on, now=datetime.now(UTC), baseline=told)
+        made = replace(made, rates=read_rates(made, stores.engine, stores.findings, by=[("hub",)]))
         pictures = thumbnails(stores, made) if thumbs else None
     folder = out or run.home.report
     files = write_report(made, folder, thumbnails=pictures)

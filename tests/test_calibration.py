@@ -12,6 +12,7 @@ from fakes_pictures import scene
 
 from extraction.descriptors import Thumbnail
 from leaksweep.cli import main
+from leaksweep.config_text import section_text
 from reports.calibration import told
 from reports.calibration.choose import Chosen, Targets, choose, severities
 from reports.calibration.curves import curve, look_alikes, loosest, reached
@@ -135,10 +136,11 @@ def test_what_is_told_holds_no_name_and_no_hash(measured: Measured, chosen: Chos
 def test_the_ladder_as_a_settings_file_is_read_back(
     measured: Measured, chosen: Chosen, tmp_path: Path
 ) -> None:
-    read = tomllib.loads(told.toml(chosen))["reports"]["ladder"]
+    text = section_text("reports.ladder", chosen.ladder)
+    read = tomllib.loads(text)["reports"]["ladder"]
     assert Ladder.model_validate(read) == chosen.ladder
     file = tmp_path / "config.toml"
-    file.write_text(told.toml(chosen))
+    file.write_text(text)
     assert main(["config", "check", "--config", str(file)]) == 0
 
 

@@ -62,6 +62,7 @@ def calibrate(
 def _measure(
     run: Run, folder: Path, rates: tuple[float, float, float], write: Path | None, plot: Path | None
 ) -> tuple[dict[str, object], str]:
+    from leaksweep.config_text import section_text
     from leaksweep.progress import counter
     from leaksweep.stages import open_descriptor_of
     from leaksweep.stores import opened
@@ -70,6 +71,7 @@ def _measure(
     from reports.calibration.pairs import measure_folder
     from reports.export.files import whole_file, write_atomically
     from reports.matching.hashes import open_hasher
+    from reports.settings import Ladder
 
     reports = run.settings.reports
     with counter("pictures", run.no_bar, "measuring") as progress:
@@ -81,9 +83,9 @@ def _measure(
             progress=progress,
         )
     targets = Targets(critical=rates[0], high=rates[1], low=rates[2])
-    chosen = choose(measured, targets, type(reports.ladder)())
+    chosen = choose(measured, targets, Ladder())
     if write is not None:
-        write_atomically(write, told.toml(chosen).encode())
+        write_atomically(write, section_text("reports.ladder", chosen.ladder).encode())
     if plot is not None:
         with whole_file(plot) as file:
             told.plot(told.curves(measured)).savefig(file, format=plot.suffix[1:], dpi=150)

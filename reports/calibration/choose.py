@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.calibration.curves import Point, curve, loosest, point, reached, recall_by_distortion
-from reports.calibration.pairs import Measured
+from reports.calibration.pairs import SIGNALS, Measured
 from reports.finding import Severity
 from reports.findings.ladder import Rung, rungs
 from reports.rates.leakage import Proportion
 from reports.settings import Ladder, Similarities
-
-_SIGNAL = {"pdq": "pdq", "phash": "phash", "phash256": "phash256", "similarity": "similarity"}
-"""A rung's field for each measured signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +132,8 @@ def _rule(measured: Measured, rung: Rung) -> Rule:
 def _holds(measured: Measured, rung: Rung) -> NDArray[np.bool_]:
     """(N, R): the pairs for which every measure of a rule reaches its limit."""
     hit = np.ones(measured.copies.shape, np.bool_)
-    for field, signal in _SIGNAL.items():
-        limit = getattr(rung, field, None)
+    for signal in SIGNALS:
+        limit = getattr(rung, signal)
         if limit is not None:
             hit &= reached(measured, signal, float(limit))
     return hit

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -156,9 +155,7 @@ def _codes(hashed: Sequence[PictureHashes], min_pdq_quality: int) -> Hashes:
     good = np.array([(one.pdq_quality or 0) >= min_pdq_quality for one in hashed], np.bool_)
 
     def column(name: str) -> Codes:
-        size = CODES[name]
-        codes = pa.chunked_array([pa.array([getattr(one, name) for one in hashed], pa.binary(size))])
-        found = Codes.of(codes, size)
+        found = Codes.of_values([getattr(one, name) for one in hashed], CODES[name])
         return found.where(good) if name.startswith("pdq") else found
 
     return Hashes(**{name: column(name) for name in CODES})

@@ -1,4 +1,4 @@
-"""A calibration in words, as JSON, as the [reports.ladder] of a settings file, and as a plot."""
+"""A calibration in words, as JSON, and as a plot."""
 
 from __future__ import annotations
 
@@ -66,22 +66,6 @@ def text(measured: Measured, chosen: Chosen) -> str:
     return "\n".join(lines).rstrip()
 
 
-def toml(chosen: Chosen) -> str:
-    """The ladder as the part of a settings file that replaces [reports.ladder]."""
-    dumped = chosen.ladder.model_dump(mode="json")
-    tables = {name: value for name, value in dumped.items() if isinstance(value, dict)}
-    lines = ["[reports.ladder]"]
-    lines += [
-        f"{name} = {_toml(value)}"
-        for name, value in dumped.items()
-        if name not in tables and value is not None
-    ]
-    for name, table in tables.items():
-        lines += ["", f"[reports.ladder.{name}]"]
-        lines += [f"{key} = {_toml(value)}" for key, value in table.items() if value is not None]
-    return "\n".join(lines) + "\n"
-
-
 def curves(measured: Measured) -> dict[str, tuple[Point, ...]]:
     """The curve of each signal."""
     return {name: curve(measured, name) for name in SIGNALS}
@@ -143,7 +127,3 @@ def _plain(share: Proportion) -> dict[str, Any]:
         "of": share.of,
         "interval": list(share.interval) if share.interval else None,
     }
-
-
-def _toml(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -18,14 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.matching.hashes import Codes, Hasher, PictureHashes, canonical
+from reports.matching.hashes import (
+    PDQ_BYTES,
+    PHASH256_BYTES,
+    PHASH_BYTES,
+    Codes,
+    Hasher,
+    PictureHashes,
+    canonical,
+)
 from reports.matching.multi_index import bits_apart
 
 _SIDE = 256
 _WAVES = 60
 _QUALITY = 50
 """JPEG's, 1 to 95."""
-_WORDS = {"pdq": 4, "phash256": 4, "phash": 1}
+_BYTES = {"pdq": PDQ_BYTES, "phash256": PHASH256_BYTES, "phash": PHASH_BYTES}
 _USUAL = {"pdq": 30, "phash256": 50, "phash": 8}
 """Bits: a copy further from its picture was hashed wrongly. Of 1,000, none was further than 26, 14, 4."""
 
@@ -152,7 +160,4 @@ def distorted(picture: Image.Image) -> Image.Image:
 
 
 def _codes(hashes: Sequence[PictureHashes], kind: str) -> Codes:
-    values: list[bytes | None] = [getattr(one, kind) for one in hashes]
-    empty = bytes(8 * _WORDS[kind])
-    words = np.frombuffer(b"".join(value or empty for value in values), np.uint64).reshape(-1, _WORDS[kind])
-    return Codes(words, np.array([value is not None for value in values], np.bool_))
+    return Codes.of_values([getattr(one, kind) for one in hashes], _BYTES[kind])

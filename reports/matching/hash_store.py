@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from reports.finding import ReportError
-from reports.matching.hashes import PDQ_BYTES, PHASH_BYTES, PictureHashes
+from reports.matching.hashes import PDQ_BYTES, PHASH256_BYTES, PHASH_BYTES, PictureHashes
 from reports.tables import connect, erase_rows, open_table, schema
 from scanner.vault import Vault
 
 CODES = {
     "phash": PHASH_BYTES,
     "phash_mirror": PHASH_BYTES,
-    "phash256": 4 * PHASH_BYTES,
-    "phash256_mirror": 4 * PHASH_BYTES,
+    "phash256": PHASH256_BYTES,
+    "phash256_mirror": PHASH256_BYTES,
     "pdq": PDQ_BYTES,
     "pdq_mirror": PDQ_BYTES,
 }

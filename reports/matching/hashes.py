@@ -6,7 +6,7 @@ A hash is kept as bytes, most significant bit first: the same as its usual hexad
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -168,6 +168,11 @@ class Codes:
         start = filled.offset if len(filled) else 0
         usable = column.is_valid().to_numpy()
         return cls(words[start : start + len(column)], usable)
+
+    @classmethod
+    def of_values(cls, values: Sequence[bytes | None], size: int) -> Self:
+        """Take hashes of `size` bytes one by one; None where there is none."""
+        return cls.of(pa.chunked_array([pa.array(values, pa.binary(size))]), size)
 
     def where(self, condition: NDArray[np.bool_]) -> Codes:
         """Return the same column with only those hashes usable."""
