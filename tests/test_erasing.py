@@ -103,6 +103,13 @@ def test_the_receipt_is_signed_and_a_changed_one_is_refused(world: World) -> Non
         receipt.check(done.receipt, VAULT)
 
 
+def test_a_receipt_of_something_else_is_refused(tmp_path: Path) -> None:
+    head = receipt.signed({"what": "head of an audit log", "digest": "0"}, VAULT)
+    path = receipt.write(tmp_path / "receipts", "x", head)
+    with pytest.raises(ReportError, match="is signed, but it is no receipt of an erasure"):
+        receipt.check(path, VAULT, what="receipt of an erasure")
+
+
 def test_another_homes_receipt_is_told(world: World, tmp_path: Path) -> None:
     other = Vault(bytes(31) + b"x")
     path = receipt.write(tmp_path / "receipts", "x", receipt.signed({"subject": "x"}, other))

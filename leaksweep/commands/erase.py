@@ -139,9 +139,10 @@ def key(
 
 
 def _check(run: Run, path: Path, vault: Vault) -> int:
+    from reports.custody.erasing import WHAT
     from reports.custody.receipt import check as genuine
 
-    content = genuine(path, vault)
+    content = genuine(path, vault, what=WHAT)
     run.finish(
         {"genuine": True, "receipt": content},
         f"{path}: genuine. {content['subject']} was erased on {content['ended_at']}, asked by "

@@ -16,6 +16,9 @@ from reports.finding import Finding, ReportError
 from reports.matching.stage import Desk
 from scanner.vault import Vault, heads
 
+WHAT = "receipt of an erasure"
+"""What a receipt says it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
@@ -134,6 +137,7 @@ class Eraser:
         entry = self.audit.append(one.who, "erase", one.subject, {**counts, "why": one.why})
         ended = self._now()
         content = {
+            "what": WHAT,
             "subject": one.subject,
             "asked_by": one.who,
             "why": one.why,

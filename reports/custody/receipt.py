@@ -32,15 +32,16 @@ def signed(content: dict[str, Any], vault: Vault) -> str:
     return json.dumps({**whole, "signature": signature}, indent=2, ensure_ascii=False) + "\n"
 
 
-def check(path: Path, vault: Vault | None = None) -> dict[str, Any]:
+def check(path: Path, vault: Vault | None = None, *, what: str | None = None) -> dict[str, Any]:
     """Return what a receipt says, once its signature holds.
 
     Args:
         vault: of the home that it should come from; None accepts any home's, which proves only that nobody
             changed it since it was signed.
+        what: what it has to be a receipt of, as it says itself; None accepts any.
 
     Raises:
-        ReportError: it is no receipt, was changed, or comes from another home.
+        ReportError: it is no receipt, was changed, is one of something else, or comes from another home.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -63,6 +64,8 @@ def check(path: Path, vault: Vault | None = None) -> dict[str, Any]:
         raise ReportError(
             f"{path}: is signed by another home's key ({content.get('master_key')}); open it with that home"
         )
+    if what is not None and content.get("what") != what:
+        raise ReportError(f"{path}: is signed, but it is no {what}; give the file of one")
     return dict(content)
 
 
