@@ -60,6 +60,19 @@ def test_no_hash_no_id_and_no_source_of_a_list_lies_on_the_disk(tmp_path):
     assert len(on_disk(tmp_path)) < 20_000
 
 
+def test_what_a_removal_that_was_cut_off_left_goes_when_it_is_tried_again(tmp_path, monkeypatch):
+    references = open_references(tmp_path)
+    references.add_list("partner", partner(tmp_path / "list.csv", codes(3)))
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedStore, "sweep", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            references.remove("partner")
+    assert list((tmp_path / "lance").glob("reference_blocks*"))
+    with pytest.raises(ReportError, match="does not exist"):
+        open_references(tmp_path).remove("partner")
+    assert not list((tmp_path / "lance").glob("reference_blocks*"))
+
+
 def test_nothing_of_a_picture_lies_on_the_disk(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()

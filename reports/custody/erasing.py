@@ -114,7 +114,7 @@ class Eraser:
             desk.hashes.delete(one.extractions)
             desk.extractions.delete(one.extractions)
             if one.set_name is not None:
-                self._forget_set(one.set_name)
+                desk.references.forget(one.set_name)
             desk.findings.forget(extractions=one.extractions, findings=one.findings, set_name=one.set_name)
             if one.set_name is not None:
                 self._drop_pictures_kept_for_nothing()
@@ -164,10 +164,6 @@ class Eraser:
             read=read,
             receipt=path,
         )
-
-    def _forget_set(self, name: str) -> None:
-        if name in {one.name for one in self.desk.references.sets()}:
-            self.desk.references.remove(name)
 
     def _drop_pictures_kept_for_nothing(self) -> None:
         wanted = {match.extraction_id for match in self.desk.findings.matches()}

@@ -102,16 +102,11 @@ class SealedStore:
         """
         known, wanted = self.sets.all(), tuple(names)
         for name in wanted:
-            _check(name, known)
+            check_known(name, known)
         return tuple(known[name] for name in wanted)
 
     def drop(self, name: str) -> None:
-        """Erase a set from the disk. Needs no key.
-
-        Raises:
-            ReportError: there is no such set.
-        """
-        _check(name, self.sets.editions())
+        """Erase a set from the disk, or what a kill left of it. Needs no key."""
         self.sets.drop(name)
         self.sweep()
 
@@ -122,7 +117,7 @@ class SealedStore:
             ReportError: there is no such set.
         """
         tables = self.sets.blocks()
-        _check(name, tables)
+        check_known(name, tables)
         return seals(self._store, tables[name])
 
     def sweep(self) -> None:
@@ -130,7 +125,12 @@ class SealedStore:
         drop_tables(self._store, frozenset(self.sets.blocks().values()))
 
 
-def _check(name: str, known: Mapping[str, object]) -> None:
+def check_known(name: str, known: Mapping[str, object]) -> None:
+    """Look whether a set is among those that there are, given by name.
+
+    Raises:
+        ReportError: it is not.
+    """
     if name not in known:
         there_are = ", ".join(known) or "none"
         raise ReportError(f'reference set "{name}" does not exist; there are: {there_are}')

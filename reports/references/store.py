@@ -20,7 +20,7 @@ from reports.references.listing import SIGNALS, ListFile, Names, read_into, vani
 from reports.references.loading import load_index
 from reports.references.pictures import picture_files, references
 from reports.references.rows import ReferenceSet
-from reports.references.sealed_store import SealedStore
+from reports.references.sealed_store import SealedStore, check_known
 from reports.references.withdrawals import Withdrawal, Withdrawals
 from scanner.vault import Vault
 
@@ -228,8 +228,15 @@ class References:
         """Remove a set, and erase it from the disk. Needs no key. What people withdrew stays written down.
 
         Raises:
-            ReportError: there is no such set.
+            ReportError: there is no such set. What a removal that was cut off left is gone all the same.
         """
+        with self.writing():
+            known = self._store.sets.editions()
+            self.forget(name)
+        check_known(name, known)
+
+    def forget(self, name: str) -> None:
+        """Remove a set, or what is left of it; that nothing is left is no error. Else as `remove`."""
         with self.writing():
             self._store.drop(name)
             self._withdrawals.forget(name)
