@@ -179,8 +179,8 @@ def _distances(stores: Stores, name: str, pixels: Pixels, hasher: Hasher) -> tup
         with Image.open(io.BytesIO(pictures[0])) as image:
             kept = hasher(canonical(image))
         return _bits(kept.pdq, made.pdq), _bits(kept.phash, made.phash)
-    for row in stores.hashes.hashes().to_pylist():
-        if row["extraction_id"] == name and row["hasher"] == hasher.name:
+    for row in stores.hashes.hashes([name]).to_pylist():
+        if row["hasher"] == hasher.name:
             return _bits(row["pdq"], made.pdq), _bits(row["phash"], made.phash)
     return None, None
 

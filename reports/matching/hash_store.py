@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from reports.finding import ReportError
 from reports.matching.hashes import PDQ_BYTES, PHASH256_BYTES, PHASH_BYTES, PictureHashes
-from reports.tables import connect, erase_rows, open_table, schema
+from reports.tables import among, connect, erase_rows, open_table, schema
 from scanner.vault import Vault
 
 CODES = {
@@ -88,13 +88,15 @@ class HashStore:
         columns = ["extraction_id", "created_at", "pdq_state", "pdq_quality"]
         return self._store.open_table("hashes").search().select(columns).to_arrow().sort_by("extraction_id")
 
-    def hashes(self) -> pa.Table:
-        """All hashes, by extraction id, in columns. Confidential.
+    def hashes(self, ids: Collection[str] | None = None) -> pa.Table:
+        """Hashes by extraction id, in columns: all, or those of a few extractions. Confidential.
 
         Raises:
             VaultError: another master key sealed them.
         """
-        rows = self._store.open_table("hashes").search().to_arrow().sort_by("extraction_id")
+        query = self._store.open_table("hashes").search()
+        query = query if ids is None else query.where(among("extraction_id", ids))
+        rows = query.to_arrow().sort_by("extraction_id")
         opened = [
             self._opened(name, sealed)
             for name, sealed in zip(
