@@ -11,7 +11,7 @@ from pathlib import Path
 import lancedb
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import OperationalError
 
 from crawler.catalog import Catalog
@@ -29,6 +29,8 @@ from reports.rates.read import read_rates
 from reports.rates.table import EACH
 from reports.references.store import References
 from reports.report import Report, build_report
+from reports.review.labels import Labels
+from reports.review.labels import labels as labels_table
 from reports.settings import ReportsSettings
 from scanner.ledger import Ledger
 from scanner.vault import Vault
@@ -37,19 +39,25 @@ _STORES = ("lance/extractions", "lance/findings")
 """Folders that hold what a report is made from; a home without one of them has not come that far."""
 
 
-def load_findings(home: Path | str, *, database: str | None = None) -> pd.DataFrame:
-    """Return a home's findings as they stand now, strongest first.
+def load_findings(
+    home: Path | str, *, database: str | None = None, two_person: bool | None = None
+) -> pd.DataFrame:
+    """Return a home's findings as they stand now, strongest first, with what reviewers have settled.
 
-    The columns are those of docs/exports.md, with pandas' nullable types.
+    The columns are those of docs/exports.md, with pandas' nullable types. `label` is what counts of the
+    reviewers' labels, and missing while nothing is settled: the last label of each person is taken, who is
+    unsure is left out unless all are, and what more people say than say anything else is settled. By the
+    one-person rule one is enough for that; by the two-person rule two have to say the same.
 
     Args:
         home: the folder that leaksweep calls --home.
         database: SQLAlchemy URL, for a home whose catalog lies elsewhere than in the folder.
+        two_person: the rule to settle by; None is the last matching's setting.
 
     Raises:
         ReportError: there is no such home, nothing was matched in it, or another version wrote it.
     """
-    return load_report(home, database=database).findings
+    return load_report(home, database=database, two_person=two_person).findings
 
 
 def load_extractions(home: Path | str, *, database: str | None = None) -> pd.DataFrame:
@@ -83,13 +91,19 @@ def load_rates(
         return rates_frame(read_rates(report, engine, store, by=by, sample=sample))
 
 
-def load_report(home: Path | str, *, database: str | None = None, fail_on: str | None = None) -> Report:
+def load_report(
+    home: Path | str,
+    *,
+    database: str | None = None,
+    fail_on: str | None = None,
+    two_person: bool | None = None,
+) -> Report:
     """Return everything that a home's report shows. As `load_findings`."""
     with _opened(home, database) as (engine, folder):
-        return _report(engine, folder, fail_on)
+        return _report(engine, folder, fail_on, two_person)
 
 
-def _report(engine: Engine, home: Path, fail_on: str | None) -> Report:
+def _report(engine: Engine, home: Path, fail_on: str | None, two_person: bool | None = None) -> Report:
     now = datetime.now(UTC)
     findings = FindingStore(home / "lance/findings", engine)
     last = findings.last_run()
@@ -121,7 +135,15 @@ def _report(engine: Engine, home: Path, fail_on: str | None) -> Report:
         version=version("leaksweep"),
         hubs=PUBLIC,
         evidence=findings.evidence(),
+        labels=_settled(engine, settings.review.two_person if two_person is None else two_person),
     )
+
+
+def _settled(engine: Engine, two_person: bool) -> dict[str, str]:
+    """The label that counts of each finding that has one; none where nobody has ever reviewed."""
+    if not inspect(engine).has_table(labels_table.name):
+        return {}
+    return {name: str(label) for name, label in Labels(engine).settled(two_person=two_person).items()}
 
 
 def _extractions(path: Path) -> tuple[pa.Table, Recipe, str]:

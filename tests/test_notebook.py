@@ -6,18 +6,21 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import matplotlib
 import nbformat
 import pandas as pd
 import pytest
-from fakes_home import opened_home
+from fakes_home import opened_home, run_of
 from fakes_swept import SETTINGS, Swept, swept_home
 
 import reports
 from leaksweep.home import Home
 from leaksweep.reporting import read_report
+from leaksweep.stages import match
 from reports.export.columns import PANDAS, TABLES
 from reports.finding import ReportError
 from reports.notebook import _STORES, load_report
@@ -60,6 +63,41 @@ def test_what_is_loaded_is_what_the_report_says(swept, monkeypatch, tmp_path):
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(told, name))
     assert loaded.exit_code is told.exit_code
     assert loaded.matching == told.matching
+
+
+def test_the_labels_that_count_are_loaded_by_either_rule(swept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(swept.root, tmp_path / "home")
+    with opened_home(tmp_path / "home", **SETTINGS) as stores:
+        agreed, alone, *_ = (one.id for one in stores.findings.findings())
+        for finding, who in ((agreed, "ann"), (agreed, "ben"), (alone, "ann")):
+            stores.labels.put(finding, "confirmed", who)
+        told = read_report(stores, fail_on=None, now=datetime.now(UTC)).findings
+
+    def settled(**rule):
+        found = reports.load_findings(tmp_path / "home", **rule).drop_duplicates("id")
+        return set(found.loc[found["label"] == "confirmed", "id"])
+
+    assert settled() == settled(two_person=False) == {agreed, alone}
+    assert settled(two_person=True) == {agreed}
+    pd.testing.assert_series_equal(reports.load_findings(tmp_path / "home")["label"], told["label"])
+
+
+def test_the_rule_is_the_last_matchings(swept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(swept.root, tmp_path / "home")
+    match(run_of(tmp_path / "home", **SETTINGS, reports__review__two_person=True))
+    with opened_home(tmp_path / "home", **SETTINGS) as stores:
+        stores.labels.put(stores.findings.findings()[0].id, "confirmed", "ann")
+    assert reports.load_findings(tmp_path / "home")["label"].isna().all()
+    assert reports.load_report(tmp_path / "home", two_person=False).findings["label"].notna().any()
+
+
+def test_a_home_that_nobody_has_reviewed_has_no_labels(swept, tmp_path):
+    shutil.copytree(swept.root, tmp_path / "home")
+    with closing(sqlite3.connect(tmp_path / "home" / "catalog.db")) as db:
+        db.execute("DROP TABLE IF EXISTS review_label")
+    assert reports.load_findings(tmp_path / "home")["label"].isna().all()
 
 
 def test_reading_a_home_writes_nothing(swept, tmp_path):
@@ -120,6 +158,7 @@ def test_the_notebook_runs(swept, monkeypatch):
     pyplot.close("all")
     assert room["table"]["scanned"].iloc[0] == 3
     assert len(room["shown"]) == 1
+    assert set(room["said"].index.get_level_values("label")) == {"open"}
     assert contents(swept.root) == before
 
 
