@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import pyarrow.compute as pc
@@ -64,9 +65,14 @@ def standing_findings(stores: Stores, now: datetime) -> list[Finding]:
     Raises:
         ReportError: a store cannot be used.
     """
+    return standing(stores, stores.findings.findings(), now)
+
+
+def standing(stores: Stores, found: Iterable[Finding], now: datetime) -> list[Finding]:
+    """The same of findings that have been read already, in their order."""
     last = stores.findings.last_run()
     return restate(
-        stores.findings.findings(),
+        found,
         stores.suppressions.active(now),
         stores.references.withdrawn(),
         now,
