@@ -1,9 +1,11 @@
-"""Exports of many findings: seconds, peak memory and size of each format, every one in a process of its own.
+"""The report of many findings, read from a store as `leaksweep report` reads it: seconds, peak memory, sizes.
 
     python -m benchmarks.exports --findings 1000000 --json
 
-The findings are made as they are asked for, so that the memory is the export's own. "report" is what
-`leaksweep report` does with all of them in memory: frames, every table, SARIF, the summary and the page.
+The store is made by a process of its own, so that the memory is the report's. "read" is what takes findings
+from the store and ranks them; "csv", "parquet" and "jsonl" are what writes all of them as one of these, and
+"report" every file at once: all tables, SARIF, the summary and the page. `rss_mb` is the peak of the process
+so far.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,16 +24,16 @@ from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import pyarrow as pa
+from sqlalchemy import create_engine
 
 from crawler.checkpoint import BaseClaim, Checkpoint, Grade, Hub, Kind, Layout
 from extraction.recipe import Recipe
-from reports.export.columns import FINDINGS
-from reports.export.finding_frames import findings_frames
-from reports.export.frames import NEEDED, extractions_frame
-from reports.export.links import PUBLIC
-from reports.export.write import WRITERS, Format, write_report
+from reports.export.frames import NEEDED
+from reports.export.write import WRITERS, write_report
 from reports.finding import Finding, FindingState, Match, Severity
-from reports.report import build_report
+from reports.findings.restating import restated
+from reports.findings.store import FindingStore
+from reports.report import Report, build_report
 from reports.settings import ReportsSettings
 from scanner.job import LedgerRow, State
 
@@ -42,7 +44,7 @@ PER_CHECKPOINT = 20
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Checkpoints, their extractions, and findings that are made one by one."""
+    """Checkpoints and their findings, each always the same."""
 
     findings: int
 
@@ -51,40 +53,49 @@ class World:
         count = -(-self.findings // PER_CHECKPOINT)
         return [_checkpoint(number) for number in range(count)]
 
-    def each(self, checkpoints: list[Checkpoint]) -> Iterator[Finding]:
-        for number in range(self.findings):
-            yield _finding(number, checkpoints[number // PER_CHECKPOINT])
+
+def store_of(home: Path) -> FindingStore:
+    return FindingStore(home / "findings", create_engine(f"sqlite:///{home / 'runs.db'}"))
 
 
-def measure(name: str, findings: int, folder: Path) -> dict[str, Any]:
-    """Write one format, or the whole report, and return what it took."""
-    world = World(findings)
+def make(world: World, home: Path) -> None:
+    """Write the findings into a store, in the order of their ids, as matching does."""
     checkpoints = world.checkpoints
-    known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
+    each = [_finding(number, checkpoints[number // PER_CHECKPOINT]) for number in range(world.findings)]
+    store_of(home).replace_findings(sorted(each, key=lambda one: one.id))
+
+
+def measure(world: World, home: Path, out: Path) -> dict[str, Any]:
+    """Read and write a report, and return what each step took."""
+    checkpoints = world.checkpoints
     table = _extractions(checkpoints)
-    before, start, busy = _peak_mb(), time.perf_counter(), time.process_time()
-    if name == "report":
-        _write_whole(world, checkpoints, table, folder)
-    else:
-        format_ = Format(name)
-        extractions = extractions_frame(table, known, PUBLIC, {})
-        frames = findings_frames(world.each(checkpoints), extractions, known, PUBLIC)
-        with (folder / f"findings.{format_}").open("wb") as file:
-            rows = WRITERS[format_](file, frames, FINDINGS)
-        assert rows == findings
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - busy
+    before = _peak_mb()
+    reports: list[Report] = []
+    measured = {"read": _took(lambda: reports.append(_report(world, checkpoints, table, home)))}
+    for format_ in WRITERS:
+        folder = out / format_
+        measured[format_] = _took(lambda one=format_, to=folder: write_report(reports[0], to, formats=[one]))
+        measured[format_] |= {"file_mb": _sizes(folder)}
+    measured["report"] = _took(lambda: write_report(reports[0], out / "report"))
+    measured["report"] |= {"file_mb": _sizes(out / "report")}
+    return {"findings": world.findings, "rss_before_mb": round(before), **measured}
+
+
+def _took(step: Callable[[], object]) -> dict[str, Any]:
+    start, busy = time.perf_counter(), time.process_time()
+    step()
     return {
-        "format": name,
-        "findings": findings,
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(cpu_seconds, 1),
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - busy, 1),
         "rss_mb": round(_peak_mb()),
-        "rss_before_mb": round(before),
-        "file_mb": {path.name: round(path.stat().st_size / 1e6, 1) for path in sorted(folder.iterdir())},
     }
 
 
-def _write_whole(world: World, checkpoints: list[Checkpoint], table: pa.Table, folder: Path) -> None:
+def _sizes(folder: Path) -> dict[str, float]:
+    return {path.name: round(path.stat().st_size / 1e6, 1) for path in sorted(folder.iterdir())}
+
+
+def _report(world: World, checkpoints: list[Checkpoint], table: pa.Table, home: Path) -> Report:
     ledger = [
         LedgerRow(
             job_id=one.key,
@@ -101,20 +112,20 @@ def _write_whole(world: World, checkpoints: list[Checkpoint], table: pa.Table, f
         )
         for one in checkpoints
     ]
-    report = build_report(
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    return build_report(
         checkpoints=checkpoints,
         skips=(),
         ledger=ledger,
         extractions=table,
-        findings=list(world.each(checkpoints)),
+        findings=restated(store_of(home).each_finding(), {}, {}, now, run=26),
         matching=None,
         settings=ReportsSettings(),
         recipe=Recipe(),
         descriptor=DESCRIPTOR,
-        generated_at=datetime(2026, 11, 24, tzinfo=UTC),
+        generated_at=now,
         version="0",
     )
-    write_report(report, folder)
 
 
 def _checkpoint(number: int) -> Checkpoint:
@@ -194,23 +205,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--findings", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("--only", choices=[*map(str, WRITERS), "report"], help="one of them, in this process")
+    parser.add_argument("--make", type=Path, help="make the store in this folder, and do no more")
     arguments = parser.parse_args()
-    if arguments.only:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(arguments.only, arguments.findings, Path(folder))))
+    world = World(arguments.findings)
+    if arguments.make:
+        make(world, arguments.make)
         return
-    measured = {}
-    for name in (*map(str, WRITERS), "report"):
-        command = [sys.executable, "-m", "benchmarks.exports", "--only", name]
-        done = subprocess.run(
-            [*command, "--findings", str(arguments.findings)], check=True, stdout=subprocess.PIPE, text=True
-        )
-        measured[name] = json.loads(done.stdout.splitlines()[-1])
-        if not arguments.json:
-            print(f"{name}: {measured[name]['seconds']} s, {measured[name]['rss_mb']} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        command = [sys.executable, "-m", "benchmarks.exports", "--make", folder]
+        subprocess.run([*command, "--findings", str(arguments.findings)], check=True)
+        measured = measure(world, home, home / "out")
     if arguments.json:
         print(json.dumps(measured, indent=2))
+        return
+    for name in ("read", *WRITERS, "report"):
+        print(f"{name}: {measured[name]['seconds']} s, {measured[name]['rss_mb']} MB")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import pyarrow.compute as pc
@@ -12,11 +12,13 @@ from crawler.settings import CrawlerSettings
 from leaksweep import __version__
 from leaksweep.stores import Stores
 from leaksweep.summaries import counted
+from reports.export.frames import NEEDED
 from reports.export.links import PUBLIC
 from reports.finding import Finding, FindingState
 from reports.findings.baseline import Baseline, against_baseline
-from reports.findings.restating import restate
+from reports.findings.restating import restated
 from reports.matching.stage import last_summary
+from reports.page.page import MOST_FINDINGS
 from reports.report import Report, build_report
 
 
@@ -35,7 +37,7 @@ def read_report(
     """
     settings = stores.run.settings
     recipe = settings.recipe
-    extractions = stores.extractions.rows()
+    extractions = stores.extractions.rows(NEEDED)
     findings = stores.findings
     found = standing_findings(stores, now)
     makers = extractions.filter(pc.field("recipe_id") == recipe.id)["descriptor_name"].to_pylist()
@@ -59,30 +61,31 @@ def read_report(
     )
 
 
-def standing_findings(stores: Stores, now: datetime) -> list[Finding]:
-    """All findings as they stand now: with what was suppressed or withdrawn since they were matched.
+def standing_findings(stores: Stores, now: datetime) -> Iterator[Finding]:
+    """Yield all findings, in no order, as they stand now: with what was suppressed or withdrawn since they
+    were matched.
 
     Raises:
         ReportError: a store cannot be used.
     """
-    return standing(stores, stores.findings.findings(), now)
+    return _standing(stores, stores.findings.each_finding(), now)
 
 
 def standing(stores: Stores, found: Iterable[Finding], now: datetime) -> list[Finding]:
     """The same of findings that have been read already, in their order."""
+    return list(_standing(stores, found, now))
+
+
+def _standing(stores: Stores, found: Iterable[Finding], now: datetime) -> Iterator[Finding]:
     last = stores.findings.last_run()
-    return restate(
-        found,
-        stores.suppressions.active(now),
-        stores.references.withdrawn(),
-        now,
-        run=last.number if last else None,
-    )
+    suppressed, withdrawn = stores.suppressions.active(now), stores.references.withdrawn()
+    # Before a run has come to its end, all there is comes from the first.
+    return restated(found, suppressed, withdrawn, now, run=last.number if last else 1)
 
 
 def since_baseline(report: Report, baseline: Baseline) -> tuple[str, ...]:
     """What is to be said of a baseline, for a person."""
-    found = report.findings.drop_duplicates("id")
+    found = report.ranked.each
     states = {str(state): int(count) for state, count in found["state"].value_counts().items()}
     held = {name for name, then in baseline.standings.items() if then.state is not FindingState.GONE}
     away = len(held - set(found["id"]))
@@ -93,8 +96,8 @@ def since_baseline(report: Report, baseline: Baseline) -> tuple[str, ...]:
 
 
 def thumbnails(stores: Stores, report: Report) -> dict[str, bytes]:
-    """PNG by extraction id for every finding whose picture is kept."""
-    wanted = sorted(set(report.findings["extraction_id"]))
+    """PNG by extraction id for every finding on the page whose picture is kept."""
+    wanted = sorted(set(report.ranked.strongest(MOST_FINDINGS)["extraction_id"]))
     pictures = stores.extractions.images(wanted)
     return {name: png for name, png, _ in pictures}
 

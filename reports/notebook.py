@@ -20,7 +20,7 @@ from extraction.recipe import Recipe
 from reports.export.frames import NEEDED
 from reports.export.links import PUBLIC
 from reports.finding import ReportError, Severity
-from reports.findings.restating import restate
+from reports.findings.restating import restated
 from reports.findings.store import FindingStore
 from reports.findings.suppressions import Suppressions
 from reports.matching.stage import last_summary
@@ -120,12 +120,12 @@ def _report(engine: Engine, home: Path, fail_on: str | None, two_person: bool | 
         skips=catalog.skips(),
         ledger=Ledger(engine).rows(recipe.id),
         extractions=extractions,
-        findings=restate(
-            findings.findings(),
+        findings=restated(
+            findings.each_finding(),
             Suppressions(engine).active(now),
             withdrawn,
             now,
-            run=last.number if last else None,
+            run=last.number if last else 1,
         ),
         matching=last_summary(findings),
         settings=settings,

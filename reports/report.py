@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -15,11 +15,19 @@ import pyarrow as pa
 from crawler.checkpoint import Checkpoint, Skip
 from extraction.recipe import Recipe
 from reports.coverage import Coverage, coverage
-from reports.export.finding_frames import findings_frame
 from reports.export.frames import checkpoints_frame, extractions_frame
 from reports.export.links import PUBLIC
+from reports.export.ranked import RankedFindings
 from reports.finding import ExtractionEvidence, Finding, FindingState, Severity
-from reports.rates.leakage import FalsePositives, Leakage, counted, false_positives, leakage, total_leakage
+from reports.rates.leakage import (
+    FalsePositives,
+    Leakage,
+    at_least,
+    counted,
+    false_positives,
+    leakage,
+    total_leakage,
+)
 from reports.settings import ReportsSettings
 from reports.summary import MatchSummary
 from scanner.job import LedgerRow
@@ -43,9 +51,9 @@ class ExitCode(IntEnum):
 class Report:
     """All that is shown, in typed frames; nothing here reads a store, a clock or a network."""
 
-    findings: pd.DataFrame
-    """As `reports.export.columns.FINDINGS`, strongest first; likewise the next two."""
+    ranked: RankedFindings
     extractions: pd.DataFrame
+    """As `reports.export.columns.EXTRACTIONS`; likewise the next."""
     checkpoints: pd.DataFrame
     matching: MatchSummary | None
     """Of the last matching; None when there was none."""
@@ -60,6 +68,14 @@ class Report:
     """Name of the file that states are told against; empty: the run before."""
     rates: RateTable | None = None
     """With what only the stores tell: ages, contents, matches with decoys; None: not read."""
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """All findings as one frame, strongest first, made anew at every call: for notebooks.
+
+        It takes some 2 KB a row; `ranked` counts them and shows them in parts.
+        """
+        return pd.concat(self.ranked.parts(), ignore_index=True)
 
     @property
     def fail_on(self) -> Severity:
@@ -77,25 +93,25 @@ class Report:
     @property
     def by_group(self) -> tuple[Leakage, ...]:
         """Leakage by family and kind, at `fail_on` or above."""
-        return leakage(self.checkpoints, self.findings, self.fail_on)
+        return leakage(self.checkpoints, self.ranked.standing, self.fail_on)
 
     @property
     def total(self) -> Leakage:
-        return total_leakage(self.checkpoints, self.findings, self.fail_on)
+        return total_leakage(self.checkpoints, self.ranked.standing, self.fail_on)
 
     @property
     def by_severity(self) -> dict[Severity, int]:
         """Findings that count, strongest first. Weights that were published more than once count once."""
-        counts = counted(self.findings).drop_duplicates("id")["severity"].value_counts()
+        counts = counted(self.ranked.each)["severity"].value_counts()
         return {severity: int(counts.get(severity.label, 0)) for severity in reversed(Severity)}
 
     @property
     def failing(self) -> int:
         """Findings that make the exit code 1: with a baseline only those that are new or changed since."""
-        found = counted(self.findings).drop_duplicates("id")
+        found = counted(self.ranked.each)
         if self.baseline:
             found = found[found["state"].isin([FindingState.NEW, FindingState.CHANGED])]
-        return int(sum(Severity[name.upper()] >= self.fail_on for name in found["severity"]))
+        return int(at_least(found, self.fail_on).sum())
 
     @property
     def deaf(self) -> bool:
@@ -118,7 +134,7 @@ def build_report(
     skips: Iterable[Skip],
     ledger: Iterable[LedgerRow],
     extractions: pa.Table,
-    findings: Sequence[Finding],
+    findings: Iterable[Finding],
     matching: MatchSummary | None,
     settings: ReportsSettings,
     recipe: Recipe,
@@ -133,6 +149,7 @@ def build_report(
     """Put the stores' records together; the same records give the same report, byte for byte.
 
     Args:
+        findings: in any order; they are asked for once, one by one.
         extractions: the extractions table without its pixels; see `reports.export.frames.NEEDED`.
         descriptor: name and maker, such as "sscd_disc_mixup@onnx-int8".
         generated_at: UTC.
@@ -146,14 +163,13 @@ def build_report(
     """
     known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     extracted = extractions_frame(extractions, known, hubs, evidence)
-    found = findings_frame(findings, extracted, known, hubs)
-    found = found.assign(label=found["id"].map(dict(labels)).astype("string"))
-    resting = counted(found).drop_duplicates("id")["extraction_id"].value_counts()
+    ranked = RankedFindings(findings, extracted, known, hubs, labels)
+    resting = counted(ranked.each)["extraction_id"].value_counts()
     counts = extracted["extraction_id"].map(resting).fillna(0).astype("Int64")
     return Report(
-        findings=found,
+        ranked=ranked,
         extractions=extracted.assign(findings=counts),
-        checkpoints=checkpoints_frame(known, skips, ledger, found, hubs),
+        checkpoints=checkpoints_frame(known, skips, ledger, ranked.standing, hubs),
         matching=matching,
         settings=settings,
         recipe=recipe,

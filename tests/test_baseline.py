@@ -76,7 +76,7 @@ def test_states_are_told_against_what_an_earlier_report_exported(tmp_path, form)
         a_finding(ONE, "fresh", state=KNOWN),
         a_finding(ONE, "aside", state=FindingState.SUPPRESSED),
     ]
-    stated = against_baseline(now, baseline)
+    stated = list(against_baseline(now, baseline))
     assert told(stated) == {
         "same": (KNOWN, ""),
         "worse": (CHANGED, "severity high, was medium"),
@@ -90,7 +90,7 @@ def test_states_are_told_against_what_an_earlier_report_exported(tmp_path, form)
     assert [
         replace(one, state=two.state, changed=two.changed) for one, two in zip(now, stated, strict=True)
     ] == (stated)
-    assert against_baseline(stated, baseline) == stated
+    assert list(against_baseline(stated, baseline)) == stated
 
 
 def test_weights_with_many_places_have_many_lines_and_one_standing(tmp_path):

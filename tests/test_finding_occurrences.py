@@ -1,4 +1,4 @@
-"""Occurrences under findings: one checkpoint in many places, one reference in many checkpoints."""
+"""Occurrences under findings: where and how often a reference was given back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_finding import judged
 
-from reports.findings.occurrences import by_checkpoint, by_reference, occurrences, places
+from reports.findings.occurrences import Occurrence, occurrences
 from reports.findings.states import findings
 
 DIGESTS = {"c1": "ab" * 32, "copy": "ab" * 32, "c2": None}
+
+
+def places(found: list[Occurrence]) -> dict[str, tuple[str, ...]]:
+    """The checkpoints at which each finding was seen."""
+    seen: dict[str, set[str]] = {}
+    for one in found:
+        seen.setdefault(one.finding_id, set()).add(one.checkpoint_id)
+    return {name: tuple(sorted(each)) for name, each in seen.items()}
 
 
 def test_a_finding_has_an_occurrence_for_each_extraction_with_its_distances():
@@ -34,26 +42,6 @@ def test_ids_are_stable_and_a_pair_that_two_views_match_is_one_occurrence():
     assert one == occurrences([nearer, farther], {})[0]
     assert len(one.id) == 16
     assert one.id != occurrences([judged("e9")], {})[0].id
-
-
-def test_references_and_checkpoints_with_the_most_come_first():
-    listed = [
-        judged("e1", "c1", "r1"),
-        judged("e2", "c2", "r1"),
-        judged("e3", "c2", "r2"),
-        judged("e4", "c2", "r2"),
-    ]
-    found, about = occurrences(listed, {}), findings(listed, {})
-    assert list(by_reference(found, about).items()) == [
-        (("artist", "r1"), ("c1", "c2")),
-        (("artist", "r2"), ("c2",)),
-    ]
-    assert list(by_checkpoint(found, about).items()) == [
-        ("c2", (("artist", "r1"), ("artist", "r2"))),
-        ("c1", (("artist", "r1"),)),
-    ]
-    # Of findings that were taken out, nothing is told.
-    assert by_reference(found, []) == by_checkpoint(found, []) == {}
 
 
 @given(

@@ -19,7 +19,6 @@ from fakes_reports import (
 from crawler.checkpoint import SkipReason
 from reports.coverage import MEANINGS, UNPLANNED
 from reports.export.columns import PANDAS, TABLES, markdown
-from reports.export.finding_frames import findings_frames
 from reports.export.frames import NEEDED, extractions_frame
 from reports.export.links import PUBLIC
 from reports.finding import FindingState, ReportError, Severity
@@ -92,13 +91,11 @@ def test_findings_come_in_parts_that_make_the_same_table():
     checkpoints = [a_checkpoint(f"mira/{n}") for n in range(5)]
     ids = tuple(checkpoint.id for checkpoint in checkpoints[:2])
     findings = [a_finding(one, f"{n}.jpg", checkpoint_ids=ids[:n]) for n, one in enumerate(checkpoints)]
-    known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
-    extractions = a_report(checkpoints).extractions
-    parts = list(findings_frames(findings, extractions, known, PUBLIC, at_once=2))
-    assert [len(part) for part in parts] == [2, 4, 2]
-    whole = pd.concat(findings_frames(findings, extractions, known, PUBLIC), ignore_index=True)
-    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
-    assert list(findings_frames([], extractions, known, PUBLIC)) == []
+    report = a_report(checkpoints, findings=findings)
+    parts = list(report.ranked.parts(at_once=3))
+    assert [len(part) for part in parts] == [3, 3, 2]
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), report.findings)
+    assert [len(part) for part in a_report().ranked.parts()] == [0]
 
 
 def test_what_settled_a_finding_is_told():
@@ -192,8 +189,8 @@ def test_the_order_of_the_records_does_not_matter():
     )
     for name in TABLES:
         pd.testing.assert_frame_equal(getattr(forwards, name), getattr(backwards, name))
-    assert replace(forwards, findings=None, extractions=None, checkpoints=None) == replace(
-        backwards, findings=None, extractions=None, checkpoints=None
+    assert replace(forwards, ranked=None, extractions=None, checkpoints=None) == replace(
+        backwards, ranked=None, extractions=None, checkpoints=None
     )
 
 

@@ -53,7 +53,7 @@ def _head(report: Report) -> Iterator[str]:
 def _counts(report: Report) -> Iterator[str]:
     yield "## Findings"
     yield ""
-    each = report.findings.drop_duplicates("id")
+    each = report.ranked.each
     table, counts = each.groupby(["severity", "state"]).size(), report.by_severity
     rows = [
         [severity.label, count(counts[severity])]
@@ -71,7 +71,7 @@ def _counts(report: Report) -> Iterator[str]:
 
 def _fresh(report: Report) -> Iterator[str]:
     """Yield the new and changed findings that count."""
-    each = report.findings.drop_duplicates("id")
+    each = report.ranked.each
     fresh = each[each["counts"] & each["state"].isin([FindingState.NEW, FindingState.CHANGED])]
     if fresh.empty:
         return
@@ -79,7 +79,7 @@ def _fresh(report: Report) -> Iterator[str]:
     yield ""
     rows = [
         [f"`{row['id']}`", row["severity"], row["state"], *map(code, _names(row)), str(row["occurrences"])]
-        for row in fresh.head(MOST_FINDINGS).to_dict("records")
+        for row in report.ranked.at(fresh.index[:MOST_FINDINGS]).to_dict("records")
     ]
     yield from _table(["finding", "severity", "state", "checkpoint", "set", "reference", "occurrences"], rows)
     if len(fresh) > MOST_FINDINGS:

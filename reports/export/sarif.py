@@ -57,8 +57,7 @@ _EVIDENCE = (
 
 def sarif(report: Report) -> Node:
     """Return the log with one run: rules by severity, results, failed scans as notifications, coverage."""
-    ids = report.findings["id"].drop_duplicates()
-    shown = report.findings[report.findings["id"].isin(ids[:MOST_RESULTS])]
+    findings = len(report.ranked.each)
     run: Node = {
         "tool": {
             "driver": {
@@ -69,10 +68,10 @@ def sarif(report: Report) -> Node:
             }
         },
         "automationDetails": {"id": "leaksweep/"},
-        "invocations": [_invocation(report, len(ids))],
+        "invocations": [_invocation(report, findings)],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(list(places)) for places in _by_id(shown)],
-        "properties": {"coverage": _coverage(report), "recipe": report.recipe.id, "findings": len(ids)},
+        "results": [_result(list(places)) for places in _by_id(report.ranked.strongest(MOST_RESULTS))],
+        "properties": {"coverage": _coverage(report), "recipe": report.recipe.id, "findings": findings},
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 

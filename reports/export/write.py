@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -63,13 +63,18 @@ def write_report(
     for name, data in texts.items():
         write_atomically(out / name, data)
     for name, columns in TABLES.items():
-        frame: pd.DataFrame = getattr(report, name)
         for format_ in (each for each in WRITERS if each in formats):
             path = out / f"{name}.{format_}"
             with whole_file(path) as file:
-                WRITERS[format_](file, slices(frame), columns)
+                WRITERS[format_](file, _parts(report, name), columns)
             written.append(path)
     return written
+
+
+def _parts(report: Report, name: str) -> Iterator[pd.DataFrame]:
+    """Return a table in parts, each a bounded number of rows."""
+    frames = {"extractions": report.extractions, "checkpoints": report.checkpoints}
+    return slices(frames[name]) if name in frames else report.ranked.parts()
 
 
 def _texts(report: Report, formats: Collection[Format], thumbnails: Mapping[str, bytes]) -> dict[str, bytes]:

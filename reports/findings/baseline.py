@@ -46,12 +46,12 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(name=path.name, standings=standings)
 
 
-def against_baseline(findings: Iterable[Finding], baseline: Baseline) -> list[Finding]:
-    """Return the findings with their state against the baseline, in the order given.
+def against_baseline(findings: Iterable[Finding], baseline: Baseline) -> Iterator[Finding]:
+    """Yield the findings with their state against the baseline, in the order given.
 
     Those that are gone, suppressed or withdrawn now stay so.
     """
-    return [_stated(one, baseline.standings.get(one.id)) for one in findings]
+    return (_stated(one, baseline.standings.get(one.id)) for one in findings)
 
 
 def _stated(one: Finding, then: Standing | None) -> Finding:

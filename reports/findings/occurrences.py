@@ -1,9 +1,8 @@
-"""Occurrences: the single matches under a finding, and how they gather by reference and by checkpoint."""
+"""Occurrences: the single matches under a finding."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -45,42 +44,6 @@ def occurrences(judged: Iterable[Judged], digests: Mapping[str, str | None]) -> 
         if held is None or one.rank > held[0].rank:
             best[occurrence.id] = (one, occurrence)
     return sorted((pair[1] for pair in best.values()), key=lambda each: (each.finding_id, each.id))
-
-
-def places(found: Iterable[Occurrence]) -> dict[str, tuple[str, ...]]:
-    """Return the checkpoints at which each finding was seen, by its id."""
-    by_finding: dict[str, set[str]] = defaultdict(set)
-    for one in found:
-        by_finding[one.finding_id].add(one.checkpoint_id)
-    return {name: tuple(sorted(by_finding[name])) for name in sorted(by_finding)}
-
-
-def by_reference(
-    found: Iterable[Occurrence], findings: Iterable[Finding]
-) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the checkpoints that match each reference, by set and reference; most checkpoints first."""
-    about = {one.id: (one.match.set_name, one.match.ref_id) for one in findings}
-    gathered: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for one in found:
-        if one.finding_id in about:
-            gathered[about[one.finding_id]].add(one.checkpoint_id)
-    return {
-        key: tuple(sorted(gathered[key])) for key in sorted(gathered, key=lambda k: (-len(gathered[k]), k))
-    }
-
-
-def by_checkpoint(
-    found: Iterable[Occurrence], findings: Iterable[Finding]
-) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Return the references that each checkpoint matches, by its id; most references first."""
-    about = {one.id: (one.match.set_name, one.match.ref_id) for one in findings}
-    gathered: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for one in found:
-        if one.finding_id in about:
-            gathered[one.checkpoint_id].add(about[one.finding_id])
-    return {
-        key: tuple(sorted(gathered[key])) for key in sorted(gathered, key=lambda k: (-len(gathered[k]), k))
-    }
 
 
 def _occurrence(one: Judged, finding: Finding) -> Occurrence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from types import MappingProxyType
@@ -69,10 +69,15 @@ def restate(
     """
     listed = list(findings)
     last = run if run is not None else max((one.last_run for one in listed), default=0)
-    return [
-        _restated(one, suppressions.get(one.id), withdrawals.get(_reference(one)), now, last)
-        for one in listed
-    ]
+    return list(restated(listed, suppressions, withdrawals, now, run=last))
+
+
+def restated(
+    findings: Iterable[Finding], suppressions: Suppressed, withdrawals: Withdrawn, now: datetime, *, run: int
+) -> Iterator[Finding]:
+    """Yield the same, one by one: there may be more findings than fit into memory."""
+    for one in findings:
+        yield _restated(one, suppressions.get(one.id), withdrawals.get(_reference(one)), now, run)
 
 
 def _reference(one: Finding) -> tuple[str, str]:

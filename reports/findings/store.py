@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,11 @@ _OCCURRENCES = schema(
     key="id",
 )
 
+_OF_A_MATCH = tuple(one.name for one in fields(Match))
+_OF_A_FINDING = tuple(one.name for one in fields(Finding) if one.name != "match")
+_AT_ONCE = 20_000
+"""Findings that are read or written at a time."""
+
 metadata = MetaData()
 runs = Table(
     "match_run",
@@ -180,12 +187,16 @@ class FindingStore:
 
     def findings(self) -> list[Finding]:
         """All findings, by id, those that are gone too."""
-        return [_finding(row) for row in self._rows("findings").sort_by("id").to_pylist()]
+        return sorted(self.each_finding(), key=attrgetter("id"))
+
+    def each_finding(self) -> Iterator[Finding]:
+        """Yield all findings in no order; they are read so many at a time, and need not fit into memory."""
+        for batch in self._store.open_table("findings").search().to_batches(batch_size=_AT_ONCE):
+            yield from map(_finding, batch.to_pylist())
 
     def replace_findings(self, findings: Iterable[Finding]) -> None:
-        """Put findings in place of all others, in one commit."""
-        rows = [_finding_row(one) for one in findings]
-        replace(self._store, "findings", pa.Table.from_pylist(rows, schema=_FINDINGS))
+        """Put findings in place of all others, in one commit; they need not fit into memory."""
+        replace(self._store, "findings", pa.RecordBatchReader.from_batches(_FINDINGS, _batches(findings)))
 
     def evidence(self) -> dict[str, ExtractionEvidence]:
         """What the last run knew of each extraction without any reference, by its id."""
@@ -251,19 +262,29 @@ class FindingStore:
 
 
 def _match(row: dict[str, Any]) -> Match:
-    return Match(**{one.name: row[one.name] for one in fields(Match)})
+    return Match(**{name: row[name] for name in _OF_A_MATCH})
+
+
+def _batches(findings: Iterable[Finding]) -> Iterator[pa.RecordBatch]:
+    remaining = iter(findings)
+    while part := list(islice(remaining, _AT_ONCE)):
+        yield pa.RecordBatch.from_pylist([_finding_row(one) for one in part], schema=_FINDINGS)
 
 
 def _finding_row(one: Finding) -> dict[str, Any]:
-    row = {name.name: getattr(one, name.name) for name in fields(one) if name.name != "match"}
-    return {**row, **asdict(one.match), "id": one.id, "severity": one.severity.label, "state": str(one.state)}
+    return {
+        **{name: getattr(one, name) for name in _OF_A_FINDING},
+        **{name: getattr(one.match, name) for name in _OF_A_MATCH},
+        "id": one.id,
+        "severity": one.severity.label,
+        "state": str(one.state),
+    }
 
 
 def _finding(row: dict[str, Any]) -> Finding:
-    own = {one.name: row[one.name] for one in fields(Finding) if one.name != "match"}
     return Finding(
         **{
-            **own,
+            **{name: row[name] for name in _OF_A_FINDING},
             "match": _match(row),
             "severity": Severity[row["severity"].upper()],
             "state": FindingState(row["state"]),

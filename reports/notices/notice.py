@@ -29,7 +29,7 @@ class Notice:
 
 def run_notice(report: Report, key: str) -> Notice:
     """Return what is said of a run."""
-    each = report.findings.drop_duplicates("id")
+    each = report.ranked.each
     fresh = each[each["counts"] & each["state"].isin([FindingState.NEW, FindingState.CHANGED])]
     table = each.groupby(["severity", "state"]).size()
     covered = report.coverage

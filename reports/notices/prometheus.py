@@ -46,7 +46,7 @@ def _run(registry: CollectorRegistry, report: Report, before: float | None) -> N
 
 
 def _findings(registry: CollectorRegistry, report: Report) -> None:
-    each = report.findings.drop_duplicates("id")
+    each = report.ranked.each
     table = each.groupby(["severity", "state"]).size()
     found = Gauge(
         "leaksweep_findings", "Findings by severity and state.", ["severity", "state"], registry=registry

@@ -43,8 +43,7 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
         ReportError: a thumbnail is neither PNG nor JPEG.
     """
     css, script = _part("report.css"), "\n".join(map(_part, SCRIPT))
-    ids = report.findings["id"].drop_duplicates()
-    findings = findings_rows(report.findings[report.findings["id"].isin(ids[:MOST_FINDINGS])])
+    findings = findings_rows(report.ranked.strongest(MOST_FINDINGS))
     pictures = _pictures(findings, thumbnails)
     rates = _rates(report)
     broken = frame_rows(
@@ -66,11 +65,11 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             failures=broken[:MOST_FAILURES],
             failure_count=len(broken),
             findings=findings,
-            finding_count=len(ids),
+            finding_count=len(report.ranked.each),
             data=findings_json(
                 findings, report.settings, {one["extraction"]: one["mark"] for one in pictures}
             ),
-            standings=_standings(report.findings),
+            standings=_standings(report.ranked.each),
             severities=[severity.label for severity in reversed(Severity)],
             sets=_values(findings, "set"),
             hubs=_values(findings, "hub"),
@@ -127,7 +126,7 @@ def _pictures(findings: Sequence[Row], thumbnails: Mapping[str, bytes]) -> list[
 def _standings(findings: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Return how many findings there are by severity and standing, strongest first; all of them, also 0."""
     names = ["state", "explained_by_base", "explained_by_others"]
-    kinds = findings.drop_duplicates("id")[["severity", *names]].value_counts()
+    kinds = findings[["severity", *names]].value_counts()
     counts: Counter[tuple[str, str]] = Counter()
     for kind, number in zip(kinds.index.to_list(), kinds.to_list(), strict=True):
         counts[kind[0], standing(dict(zip(names, kind[1:], strict=True)))] += number

@@ -86,9 +86,13 @@ def counted(findings: pd.DataFrame) -> pd.DataFrame:
 
 def leaking(findings: pd.DataFrame, at: Severity) -> set[str]:
     """Return the ids of the checkpoints with a finding that counts at severity `at` or above."""
-    strong = [severity.label for severity in Severity if severity >= at]
     found = counted(findings)
-    return set(found.loc[found["severity"].isin(strong), "checkpoint_id"])
+    return set(found.loc[at_least(found, at), "checkpoint_id"].unique())
+
+
+def at_least(findings: pd.DataFrame, at: Severity) -> pd.Series:
+    """Return which findings have severity `at` or a higher one."""
+    return findings["severity"].isin([severity.label for severity in Severity if severity >= at])
 
 
 def leakage(checkpoints: pd.DataFrame, findings: pd.DataFrame, at: Severity) -> tuple[Leakage, ...]:

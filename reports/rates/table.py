@@ -49,6 +49,7 @@ def rate_table(
     by: Sequence[Sequence[str]] = EACH,
     facts: Facts | None = None,
     decoy_hits: Collection[str] | None = None,
+    unmatched: Collection[str] = (),
     drawn: Drawn | None = None,
     sensitivity: Sensitivity | None = None,
     cluster: Cluster = "auto",
@@ -60,6 +61,7 @@ def rate_table(
         facts: of the catalog; without them age, popularity and year are unknown, and each place is a unit.
         decoy_hits: checkpoints that matched a decoy, as `reports.rates.accuracy.decoy_hits` gives them;
             None: not known, and so no correction.
+        unmatched: checkpoints with extractions that no matching has seen: neither clean nor leaking, but open.
         drawn: counts the sample's members alone, with their weights.
         sensitivity: of the method; None corrects for false findings alone.
         cluster: whether the checkpoints of one owner are taken to be alike. "auto": where owners repeat,
@@ -74,11 +76,16 @@ def rate_table(
             "ask for clusters without a sample"
         )
     groupings = [groups.check(names) for names in by]
-    rows = units(report.checkpoints, report.findings, report.fail_on, facts or Facts(), report.generated_at)
-    scanned = rows[rows["fate"] == Fate.SCANNED]
-    hit = None if decoy_hits is None else int(scanned["checkpoint_id"].isin(list(decoy_hits)).sum())
-    negatives = report.settings.negatives
-    wrong = false_findings(report.matching, hit, len(scanned), negatives)
+    rows = units(
+        report.checkpoints,
+        report.ranked.standing,
+        report.fail_on,
+        facts or Facts(),
+        report.generated_at,
+        unmatched=unmatched,
+        decoy_hits=decoy_hits or (),
+    )
+    wrong = _wrong(rows, report, known=decoy_hits is not None, cluster=cluster)
     if drawn is not None:
         rows = sampled(rows, drawn.sample, drawn.weights)
     design = _design(rows, drawn) if drawn else None
@@ -87,7 +94,7 @@ def rate_table(
         design=design,
         drawn_weights=_drawn_weights(rows, drawn) if drawn else np.ones(len(rows)),
         clustered=_clustered(rows, drawn, cluster),
-        compared=compared(report.matching, negatives) > 0,
+        compared=compared(report.matching, report.settings.negatives) > 0,
         false_findings=wrong,
         sensitivity=sensitivity,
     )
@@ -104,10 +111,29 @@ def rate_table(
     )
 
 
+def _wrong(rows: pd.DataFrame, report: Report, *, known: bool, cluster: Cluster) -> FalseFindings | str:
+    """Of all that was scanned, drawn or not: the match is one and the same."""
+    scanned = rows[rows["fate"] == Fate.SCANNED]
+    met = scanned["met_decoy"].to_numpy(bool)
+    estimate = clustered(met, _owners(scanned)) if _clustered(rows, None, cluster) else None
+    return false_findings(
+        report.matching,
+        int(met.sum()) if known else None,
+        len(scanned),
+        report.settings,
+        estimate.effective_size if estimate else None,
+    )
+
+
 def _clustered(rows: pd.DataFrame, drawn: Drawn | None, cluster: Cluster) -> bool:
     if cluster == "auto":
         return drawn is None and bool(rows.loc[rows["fate"] == Fate.SCANNED, "owner"].duplicated().any())
     return cluster == "owner"
+
+
+def _owners(scanned: pd.DataFrame) -> Places:
+    """A number for each owner, from 0."""
+    return np.asarray(pd.factorize(scanned["owner"])[0], np.int64)
 
 
 def _design(rows: pd.DataFrame, drawn: Drawn) -> Design:
@@ -188,8 +214,7 @@ class _Counting:
             return weighted(self._mask(leaking), self._mask(scanned), self.design)
         leaks = np.isin(scanned, leaking)
         if self.clustered:
-            owners, _ = pd.factorize(self.rows["owner"].iloc[scanned])
-            return clustered(leaks, owners.astype(np.int64))
+            return clustered(leaks, _owners(self.rows.iloc[scanned]))
         return simple(leaks)
 
     def _mask(self, places: Places) -> NDArray[np.bool_]:
