@@ -97,16 +97,18 @@ def bound(place: Place) -> Iterator[tuple[socket.socket, str]]:
 
 def review_app(stores: Stores, name: str, place: Place, port: int, door: Door) -> ASGIApp:
     """The page of a home for one reviewer."""
+    from leaksweep.review_home import HomeFindings, HomePictures
     from reports.review.acts import Acts, Reviewer
-    from reports.review.app import ReviewDesk, new_app
+    from reports.review.app import new_app
+    from reports.review.desk import ReviewDesk
     from reports.review.guard import Rules, hosts
     from reports.review.queue import Ranked
     from reports.review.sensitivity import Scores, open_scorer
 
     settings = stores.run.settings.reports.review
     desk = ReviewDesk(
-        findings=Ranked(stores.findings),
-        pictures=stores.extractions,
+        findings=Ranked(HomeFindings(stores)),
+        pictures=HomePictures(stores),
         acts=Acts(
             engine=stores.engine,
             audit=stores.audit,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +16,10 @@ from starlette.testclient import TestClient
 
 from reports.custody.audit import AuditLog
 from reports.finding import Finding, Severity
+from reports.findings.occurrences import Occurrence
 from reports.review.acts import Acts, Reviewer
-from reports.review.app import ReviewDesk, new_app
+from reports.review.app import new_app
+from reports.review.desk import ReviewDesk
 from reports.review.guard import Rules, hosts
 from reports.review.labels import Labels
 from reports.review.queue import Ranked
@@ -48,9 +52,21 @@ class Shelf:
     found: list[Finding]
     pictures: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
+    seen: list[Occurrence] = field(default_factory=list)
+    since: Callable[[Iterable[Finding]], list[Finding]] = list
+    """What people have said since the matching."""
 
     def findings(self) -> list[Finding]:
         return self.found
+
+    def standing(self, found: Iterable[Finding]) -> list[Finding]:
+        return self.since(found)
+
+    def occurrences(self, finding_id: str) -> list[Occurrence]:
+        return [one for one in self.seen if one.finding_id == finding_id]
+
+    def kept(self, ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self.pictures).intersection(ids)
 
     def images(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
         for name in ids:
@@ -73,6 +89,21 @@ def a_shelf(*severities: Severity, **fields: Any) -> Shelf:
     found = [replace(one, match=replace(one.match, p_value=0.01, others=99)) for one in found]
     pictures = {one.match.extraction_id: (a_picture("teal"), a_picture("brown")) for one in found}
     return Shelf(found, pictures)
+
+
+def an_occurrence(finding: Finding, number: int, **fields: Any) -> Occurrence:
+    """Another extraction that matches a finding's reference, at a place of its own."""
+    defaults: dict[str, Any] = {
+        "id": f"{number:016x}",
+        "finding_id": finding.id,
+        "checkpoint_id": f"huggingface:mira/mirror-{number}@5f2e:weights.safetensors",
+        "extraction_id": f"mirror{number}-000",
+        "similarity": 0.8 - number / 1000,
+        "pdq_distance": 26,
+        "phash_distance": 6,
+        "phash256_distance": None,
+    }
+    return Occurrence(**(defaults | fields))
 
 
 def a_desk(
@@ -103,3 +134,23 @@ def entered(desk: ReviewDesk, door: Door | None = None) -> TestClient:
     answer = client.post("/enter", data={"token": TOKEN})
     assert answer.status_code == 303
     return client
+
+
+def csrf(client: TestClient) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)
+    assert found
+    return found[1]
+
+
+def post(client: TestClient, path: str, **fields: str) -> Any:
+    return client.post(path, data={"csrf": csrf(client), **fields})
+
+
+def shown(answer: Any) -> Image.Image:
+    """The one picture in a page."""
+    (found,) = re.findall(r'src="data:image/png;base64,([^"]+)"', answer.text)
+    return Image.open(io.BytesIO(base64.b64decode(found)))
+
+
+def acts(desk: ReviewDesk) -> list[tuple[str, str]]:
+    return [(one.act, one.subject) for one in desk.acts.audit.entries()]

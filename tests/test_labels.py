@@ -113,7 +113,7 @@ def test_calibration_is_given_what_is_settled_and_known(labels: Labels) -> None:
     [
         ("yes", "ann", "", "there is no such label; give one of confirmed, false_positive, unsure, escalate"),
         ("confirmed", " ", "", "nobody is named who gives the label; say so with --as NAME"),
-        ("confirmed", "ann", "x" * 2001, "the note has 2001 characters, and 2000 are kept"),
+        ("confirmed", "ann", "x" * 2001, "the note has 2,001 characters, and 2,000 are kept; shorten it"),
     ],
 )
 def test_what_is_no_label_is_refused(labels: Labels, label: str, who: str, note: str, reason: str) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fakes_reports import HOSTILE, SURROGATE, a_checkpoint, a_finding
-from fakes_review import BASE, TOKEN, a_client, a_desk, a_shelf, entered
+from fakes_review import BASE, TOKEN, a_client, a_desk, a_shelf, acts, csrf, entered, post, shown
 from PIL import Image, ImageChops
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from crawler.catalog.engine import open_engine
 from reports.finding import FindingState, Severity
-from reports.review.app import ReviewDesk, new_app
+from reports.review.app import new_app
+from reports.review.desk import ReviewDesk
 from reports.review.guard import Rules, hosts
 from reports.review.session import Door
 
@@ -42,26 +41,6 @@ def desk(engine: Engine) -> ReviewDesk:
 def the_first(desk: ReviewDesk) -> str:
     """Id of the strongest finding, which is of no. 1 of the shelf."""
     return desk.queue().items[0].id
-
-
-def csrf(client: TestClient) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)
-    assert found
-    return found[1]
-
-
-def post(client: TestClient, path: str, **fields: str) -> Any:
-    return client.post(path, data={"csrf": csrf(client), **fields})
-
-
-def shown(answer: Any) -> Image.Image:
-    """The one picture in a page."""
-    (found,) = re.findall(r'src="data:image/png;base64,([^"]+)"', answer.text)
-    return Image.open(io.BytesIO(base64.b64decode(found)))
-
-
-def acts(desk: ReviewDesk) -> list[tuple[str, str]]:
-    return [(one.act, one.subject) for one in desk.acts.audit.entries()]
 
 
 @pytest.mark.parametrize("path", ["/", "/findings/x", "/leave", "/nothing", "/assets"])
@@ -176,7 +155,7 @@ def test_what_is_no_form_or_too_large_is_refused(desk: ReviewDesk) -> None:
     client, finding = entered(desk), the_first(desk)
     path = f"/findings/{finding}/label"
     assert client.post(path, json={"label": "confirmed"}).status_code == 415
-    assert post(client, path, label="confirmed", note="x" * 70_000).status_code == 413
+    assert post(client, path, label="confirmed", note="x" * 270_000).status_code == 413
     assert post(client, path, label="confirmed", note="x" * 3_000).status_code == 400
     assert client.put(path).status_code == 405
     assert acts(desk) == []
@@ -207,7 +186,7 @@ def test_pages_load_nothing_but_their_own_style_by_the_name_of_its_content(desk:
     assert "immutable" in answer.headers["cache-control"]
 
 
-def test_the_strongest_come_first_and_what_does_not_count_is_left_out(engine: Engine) -> None:
+def test_the_strongest_come_first_and_what_does_not_count_waits_for_nobody(engine: Engine) -> None:
     shelf = a_shelf(LOW, HIGH, CRITICAL, MEDIUM)
     gone = a_finding(a_checkpoint("mira/gone"), state=FindingState.GONE)
     based = a_finding(a_checkpoint("mira/based"), explained_by_base=True)
@@ -216,7 +195,12 @@ def test_the_strongest_come_first_and_what_does_not_count_is_left_out(engine: En
     client = entered(desk)
     listed = re.findall(r'<h2><span class="severity (\w+)"', client.get("/").text)
     assert listed == ["critical", "high", "medium", "low"]
-    assert client.get(f"/findings/{gone.id}").status_code == 404
+    aside = client.get("/?show=aside").text
+    assert "The last matching did not see it any more" in aside
+    assert "Explained by the base model" in aside
+    assert re.findall(r'href="/findings/([0-9a-f]{16})"', aside) == [gone.id, based.id]
+    assert desk.queue().numbers() == {"open": 4, "settled": 0, "conflicts": 0, "aside": 2, "all": 6}
+    assert desk.queue().waiting() == 4
 
 
 def test_the_queue_holds_metadata_and_opens_no_picture(engine: Engine) -> None:
@@ -301,7 +285,8 @@ def test_the_score_is_shown_before_and_above_the_limit_the_page_asks_again(engin
     desk = a_desk(engine, a_shelf(HIGH), scorer=lambda png: 0.73, warn_score=0.5)
     client, finding = entered(desk), the_first(desk)
     page = client.get(f"/findings/{finding}").text
-    assert "of the extraction 0.73, of the control\n0.73" in page
+    assert "<b>The extraction</b>, sensitivity score 0.73 <strong>above your limit" in page
+    assert "<b>The control, from the base alone</b>, sensitivity score 0.73" in page
     assert "nothing of violence, of age or of law" in page
     path = f"/findings/{finding}/reveal"
     warned = post(client, path, picture="extraction", sure="1")
@@ -328,11 +313,13 @@ def test_a_softened_picture_is_softened_here_and_the_sharp_one_takes_a_second_re
     desk = a_desk(engine, shelf, soften=how)
     client, finding = entered(desk), shelf.found[0].id
     path, original = f"/findings/{finding}/reveal", Image.open(io.BytesIO(shelf.pictures["job0-000"][0]))
-    first = post(client, path, picture="extraction", sharp="1", sure="1")
+    assert "Show sharp" not in client.get(f"/findings/{finding}").text
+    first = post(client, path, picture="extraction", how="none", sure="1")
     soft = shown(first).convert("RGB")
     assert ImageChops.difference(soft, original).getbbox() is not None
     assert "no safeguard" in first.text
-    second = post(client, path, picture="extraction", sharp="1", sure="1")
+    assert "Show sharp" in first.text
+    second = post(client, path, picture="extraction", how="none", sure="1")
     assert ImageChops.difference(shown(second), original).getbbox() is None
     assert [one.details()["shown"] for one in desk.acts.audit.entries()] == [how, "sharp"]
 

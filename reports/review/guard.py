@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reports.review.session import Door, Session
 
-LARGEST_FORM = 64 * 1024
-"""Bytes."""
+LARGEST_FORM = 256 * 1024
+"""Bytes: a note that is far too long still comes back to be shortened."""
 
 ASSETS = "/assets/"
 ENTER = "/enter"
@@ -68,12 +68,14 @@ def hosts(names: Iterable[str], *, any_address: bool) -> Callable[[str], bool]:
     return ours
 
 
+Refuse = Callable[[int, str, str, str], Response]
+"""From status, message, the path that was asked for, and a note that came with it, to a page."""
+
+
 class Guard:
     """ASGI: checks host, origin, token and form, and puts `session` and `form` into the request's state."""
 
-    def __init__(
-        self, app: ASGIApp, door: Door, rules: Rules, *, refuse: Callable[[int, str], Response]
-    ) -> None:
+    def __init__(self, app: ASGIApp, door: Door, rules: Rules, *, refuse: Refuse) -> None:
         self._app = app
         self._door = door
         self._rules = rules
@@ -95,7 +97,7 @@ class Guard:
                 "this is not a name of this page; open the address as it was printed", 400
             )
         if scope["method"] not in {"GET", "HEAD", "POST"}:
-            return self._refuse(405, "there is no such method here")
+            return self._refuse(405, "there is no such method here", "", "")
         session = self._door.session(
             cookie=cookie_parser(headers.get("cookie", "")).get(self._rules.cookie),
             authorization=headers.get("authorization"),
@@ -105,26 +107,29 @@ class Guard:
         path = scope["path"]
         if scope["method"] != "POST":
             open_ = path in _OPEN or path.startswith(ASSETS)
-            return None if session or open_ else self._refuse(401, "")
+            return None if session or open_ else self._refuse(401, "", path, "")
         return await self._judge_post(headers, path, session, state, receive)
 
     async def _judge_post(
         self, headers: Headers, path: str, session: Session | None, state: dict[str, object], receive: Receive
     ) -> Response | None:
         if not self._from_our_page(headers, session):
-            return self._refuse(
-                403, "this form was not sent by a page of ours; open the finding and try again"
-            )
-        if session is None and path != ENTER:
-            return self._refuse(401, "")
+            said = "this form was not sent by a page of ours; open the finding and try again"
+            return self._refuse(403, said, path, "")
         if headers.get("content-type", _FORM).partition(";")[0].strip() != _FORM:
-            return self._refuse(415, "only forms are taken here")
+            return self._refuse(415, "only forms are taken here", path, "")
         body = await _body(receive)
         if body is None:
-            return self._refuse(413, f"a form has at most {LARGEST_FORM} bytes here; shorten the note")
+            said = f"a form has at most {LARGEST_FORM} bytes here; shorten the note"
+            return self._refuse(413, said, path, "")
         form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-        if path != ENTER and (session is None or not session.knows(form.get("csrf", ""))):
-            return self._refuse(403, "this form belongs to another session; open the finding and try again")
+        note = form.get("note", "")
+        if path != ENTER:
+            if session is None:
+                return self._refuse(401, "", path, note)
+            if not session.knows(form.get("csrf", "")):
+                said = "this form belongs to another session; open the finding and try again"
+                return self._refuse(403, said, path, note)
         state["form"] = form
         return None
 

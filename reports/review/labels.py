@@ -88,18 +88,19 @@ class Labels:
             ReportError: there is no such label, nobody is named, or the note is too long.
         """
         names = ", ".join(LabelName)
+        # As browsers write line ends in forms, but do not count them.
+        note = note.replace("\r\n", "\n").strip()
         if label not in list(LabelName):
             raise ReportError(f"{finding_id}: there is no such label; give one of {names}")
         if not person(who):
             raise ReportError(f"{finding_id}: nobody is named who gives the label; say so with --as NAME")
         if len(note) > LONGEST_NOTE:
-            raise ReportError(
-                f"{finding_id}: the note has {len(note)} characters, and {LONGEST_NOTE} are kept"
-            )
+            said = f"the note has {len(note):,} characters, and {LONGEST_NOTE:,} are kept; shorten it"
+            raise ReportError(f"{finding_id}: {said}")
         given = Label(
             finding_id=finding_id,
             label=LabelName(label),
-            note=storable(note.strip()),
+            note=storable(note),
             who=storable(who.strip()),
             at=self._clock().astimezone(UTC).isoformat(timespec="seconds"),
         )

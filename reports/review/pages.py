@@ -8,15 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from reports.export.text import counted, visible
 from reports.finding import Match
+from reports.findings.occurrences import Occurrence
+from reports.review.desk import ReviewDesk
 from reports.review.guard import ASSETS, ENTER, HEADERS
-from reports.review.labels import LabelName
+from reports.review.labels import LONGEST_NOTE, LabelName
+from reports.review.sensitivity import REMEDY
+from reports.review.session import Session
 
 _POLICY = HEADERS["Content-Security-Policy"]
 WITH_PICTURE = f"{_POLICY}; img-src data:"
@@ -67,14 +72,36 @@ def page(template: str, status: int = 200, *, policy: str | None = None, **conte
     return HTMLResponse(content, status, headers)
 
 
-def token_page(status: int, message: str = "") -> Response:
-    """What is shown to who has no session."""
-    return page("token", status, policy=WITH_SCRIPT, message=message)
+def around(request: Request, desk: ReviewDesk) -> dict[str, Any]:
+    """What every page of a session shows."""
+    saved = request.query_params.get("saved", "")
+    return {
+        "csrf": cast(Session, request.state.session).csrf,
+        "reviewer": desk.acts.reviewer,
+        "settings": desk.settings,
+        "score_remedy": None if desk.scores.available else REMEDY,
+        "saved": saved if saved.isalnum() else "",
+    }
 
 
-def message_page(status: int, message: str) -> Response:
-    """A refusal, in words."""
-    return page("message", status, message=message)
+def token_page(status: int, message: str = "", *, back: str = "", note: str = "") -> Response:
+    """What is shown to who has no session.
+
+    Args:
+        back: where to go on; empty: to the queue.
+        note: what they had written, and nobody took.
+    """
+    return page("token", status, policy=WITH_SCRIPT, message=message, back=back, note=note)
+
+
+def message_page(status: int, message: str, note: str = "") -> Response:
+    """A refusal, in words. `note` as in `token_page`."""
+    return page("message", status, message=message, note=note)
+
+
+def whole(text: str, otherwise: int) -> int:
+    """A whole number from an address."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else otherwise
 
 
 def png_uri(png: bytes) -> str:
@@ -104,8 +131,8 @@ def measures(match: Match) -> list[tuple[str, str, str, str]]:
     return [(name, _number(a), _number(b), _number(c)) for name, a, b, c in rows if a is not None]
 
 
-def nearness(match: Match) -> str:
-    """The distances in one line, for the queue."""
+def nearness(match: Match | Occurrence) -> str:
+    """The distances in one line."""
     parts = [
         f"{name} {_number(value)}"
         for name, value in (
@@ -140,6 +167,11 @@ def p_value(match: Match) -> str:
     return f"{match.p_value:.2g}, from {counted(match.others, 'wrong checkpoint', 'wrong checkpoints')}"
 
 
+def lines(text: str) -> str:
+    """What a person wrote, line by line, nothing hidden in it."""
+    return "\n".join(visible(line) for line in text.splitlines())
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
@@ -162,7 +194,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        visible=visible, counted=counted, nearness=nearness, control=control, p_value=p_value
+        visible=visible, lines=lines, counted=counted, nearness=nearness, control=control, p_value=p_value
     )
     environment.globals.update(
         css=assets()["review.css"].url,
@@ -170,5 +202,6 @@ def _environment() -> Environment:
         enter=ENTER,
         words=WORDS,
         meanings=MEANINGS,
+        longest_note=LONGEST_NOTE,
     )
     return environment
