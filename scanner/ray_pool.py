@@ -31,6 +31,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from scanner.ray_private import Sealer, new_pool_key, private_folder, told_nothing
+
 logger = logging.getLogger(__name__)
 
 _POLL = 0.5
@@ -42,18 +44,20 @@ _START = 300.0
 class _Actor:
     """What runs on the other side: a worker, made there."""
 
-    def __init__(self, make_worker: MakeWorker) -> None:
+    def __init__(self, make_worker: MakeWorker, key: bytes) -> None:
         self._make_worker = make_worker
+        self._sealer = Sealer(key)
         self._worker: AnyWorker | None = None
 
     def open(self) -> None:
         if self._worker is None:
             self._worker = self._make_worker()
 
-    def run(self, job: Job, base: Path, weights: Path) -> Outcome:
+    def run(self, job: Job, base: Path, weights: Path) -> bytes:
+        """Try a job; the outcome is sealed, since Ray may write it to a disk."""
         self.open()
         assert self._worker is not None
-        return self._worker.run(job, base, weights)
+        return self._sealer.seal(job, self._worker.run(job, base, weights))
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +103,8 @@ class RayPool:
         self._stop = stop
         self._losses = losses
         self._clock = clock
+        self._key = new_pool_key()
+        self._sealer = Sealer(self._key)
         self._idle: list[_Place] = []
         self._calls: dict[Any, _Call] = {}
         self._actor_class: Any = None
@@ -114,8 +120,9 @@ class RayPool:
         with ExitStack() as undo:
             # Ray prints to stdout that a worker died; there, a caller may wait for JSON.
             undo.enter_context(redirect_stdout(sys.stderr))
+            folder = undo.enter_context(private_folder())
             undo.callback(ray.shutdown)
-            _join(self._settings)
+            _join(self._settings, folder)
             gpus = gpus_each(self._settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
             self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(
                 _Actor
@@ -178,7 +185,7 @@ class RayPool:
         for ref in ended:
             call = self._calls.pop(ref)
             try:
-                outcome: Outcome | None = ray.get(ref)
+                sealed: bytes | None = ray.get(ref)
             except RayTaskError as error:
                 # The worker raised, which it does only when its process is of no use any more.
                 yield from self._lost(call, error.cause)
@@ -186,9 +193,9 @@ class RayPool:
                 yield from self._lost(call, error)
             else:
                 self._idle.append(call.place)
-                if outcome is not None:
+                if call.job is not None and sealed is not None:
                     call.place.lost_to.clear()
-                    yield outcome
+                    yield self._sealer.open(call.job, sealed)
 
     def _timed_out(self) -> Iterator[Outcome]:
         limit = self._settings.job_timeout_seconds
@@ -214,7 +221,7 @@ class RayPool:
         yield failed(job, error, seconds=self._seconds(call))
 
     def _start(self, place: _Place) -> None:
-        place.actor = self._actor_class.remote(self._make_worker)
+        place.actor = self._actor_class.remote(self._make_worker, self._key)
         self._calls[place.actor.open.remote()] = _Call(place, None, self._clock())
 
     def _seconds(self, call: _Call) -> float:
@@ -241,14 +248,16 @@ def gpus_each(settings: ScannerSettings, have: Mapping[str, float]) -> int:
     return int(on_gpus)
 
 
-def _join(settings: ScannerSettings) -> None:
+def _join(settings: ScannerSettings, folder: str) -> None:
+    """Start a Ray whose files lie in a folder, or join the cluster that the settings name."""
     init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if settings.ray_address is None:
         # Ray's cores are a count, not real ones; with fewer than workers it would never start them all.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), told_nothing():
             # Ray's servers are forked and replaced at once; lancedb warns of children that go on as its copy.
             warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
-            init(include_dashboard=False, num_cpus=max(settings.workers, os.cpu_count() or 1))
+            cores = max(settings.workers, os.cpu_count() or 1)
+            init(include_dashboard=False, num_cpus=cores, _temp_dir=folder)
         return
     try:
         init(address=settings.ray_address)

@@ -1,19 +1,27 @@
 from __future__ import annotations
 
 import functools
+import os
+import pickle
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import fakes_scanner
 import pytest
 from fakes_scanner import FakeWorker, job
 
+from scanner import ray_pool
 from scanner.job import DeviceError, Outcome, ScanError, State
 from scanner.pool import LocalPool, open_pool
 from scanner.prefetch import Ready
 from scanner.ray_pool import RayPool, gpus_each
+from scanner.ray_private import SECRETS
 from scanner.settings import ScannerSettings
+from scanner.vault import MARK
 
 
 def ready(*names: str) -> Iterator[Ready | None]:
@@ -96,6 +104,45 @@ def test_ray_gives_up_when_every_job_costs_the_worker(tmp_path: Path):
         assert [next(outcomes).reason, next(outcomes).reason] == ["DeviceError", "DeviceError"]
         with pytest.raises(ScanError, match="no device is left"):
             next(outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_sent_along")
+def test_ray_is_told_no_secret_and_holds_no_picture_in_the_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Telling(FakeWorker):
+        def run(self, *args: Any, **options: Any) -> Outcome:
+            return replace(super().run(*args, **options), measures={"environment": sorted(os.environ)})
+
+    passed: list[Any] = []
+    get = ray_pool.ray.get
+
+    def watched(*args: Any, **options: Any) -> Any:
+        passed.append(get(*args, **options))
+        return passed[-1]
+
+    for name in SECRETS:
+        monkeypatch.setenv(name, "not for a worker")
+    monkeypatch.setattr(ray_pool.ray, "get", watched)
+    before = set(Path(tempfile.gettempdir()).glob("ls-ray-*"))
+    settings = ScannerSettings(workers=1, device="cpu")
+    with open_pool(settings, functools.partial(Telling, tmp_path), Event()) as pool:
+        (folder,) = set(Path(tempfile.gettempdir()).glob("ls-ray-*")) - before
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert list(folder.glob("r/session_*/sockets/*"))
+        (outcome,) = pool.run(ready("a"))
+    assert not folder.exists()
+    assert os.environ["HF_TOKEN"] == "not for a worker"
+
+    assert outcome.measures is not None
+    assert "PATH" in outcome.measures["environment"]
+    assert not {*SECRETS} & {*outcome.measures["environment"]}
+    piece = outcome.extractions[0].pixels.tobytes()[:64]
+    assert piece in pickle.dumps(outcome)
+    (sealed,) = [one for one in passed if isinstance(one, bytes)]
+    assert sealed.startswith(MARK)
+    assert piece not in pickle.dumps(passed)
 
 
 @pytest.mark.slow
