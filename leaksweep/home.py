@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,40 @@ class Home:
     def prepare(self) -> None:
         """Make the folders. Others on this machine cannot look into the stores.
 
+        A folder that was there before is closed to others while it is empty; else it is as its owner wants
+        it, who is told that others can look into it.
+
         Raises:
             OSError: the folder cannot be made here.
         """
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            self._close()
+        else:
+            # The home lies in the working folder by default, which is often a repository. It holds the key.
+            (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
         for folder in (self.root / "lance", self.store, self.report):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _close(self) -> None:
+        if not self.root.stat().st_mode & stat.S_IRWXO:
+            return
+        if any(self.root.iterdir()):
+            logger.warning("%s: others on this machine can look into it; chmod 700 %s", self.root, self.root)
+        else:
+            self.root.chmod(0o700)
+
+    def forget_shown_pictures(self) -> bool:
+        """Remove the last report's page if it shows pictures, for some of them may go; say whether it did.
+
+        What a killed writing of it has left goes too.
+        """
+        pages = (*self.report.glob("report.html"), *self.report.glob(".report.html.*.part"))
+        showing = [page for page in pages if b"data:image/" in page.read_bytes()]
+        for page in showing:
+            page.unlink(missing_ok=True)
+        return bool(showing)
 
     def open_sweep(self) -> str | None:
         """Name of the sweep that has begun and not ended; None when there is none."""
