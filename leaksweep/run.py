@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import logging
+import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def shared_options(
         SettingsError: the settings file or an override is wrong.
     """
     _set_up_logging(verbose, quiet)
+    _leave_no_core()
     overrides = dict(parse_override(text) for text in set_ or []) | ({"home": str(home)} if home else {})
     loaded = load(config, overrides)
     stores = Home(loaded.settings.home, loaded.settings.database)
@@ -136,6 +138,12 @@ class PlainFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         return printable(super().formatException(ei), keep="\n\t")
+
+
+def _leave_no_core() -> None:
+    """When a native library crashes, keys and pictures that lie in memory are not written to the disk."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def _set_up_logging(verbose: int, quiet: bool) -> None:
