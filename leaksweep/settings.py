@@ -25,6 +25,9 @@ PRESET = "recipe.preset"
 
 PRESETS: dict[str, Recipe | None] = {"none": None, "reference": REFERENCE}
 
+SECRET = ("database", "reports.notices.webhook_url")
+"""Settings that may hold a password or a token, which no message repeats."""
+
 NONE = "none"
 """How a file says None, for which TOML has no word."""
 
@@ -215,7 +218,8 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
             lines.append(f"{origin}: [{place}] {fault['msg'].removeprefix('Value error, ')}")
         else:
             reason = f"must be {allowed}" if allowed and key == place else fault["msg"]
-            lines.append(f"{origin}: {place} = {fault['input']!r}: {reason.removeprefix('Value error, ')}")
+            given = "" if key in SECRET else f" = {fault['input']!r}"
+            lines.append(f"{origin}: {place}{given}: {reason.removeprefix('Value error, ')}")
     return "\n".join(dict.fromkeys(lines))
 
 

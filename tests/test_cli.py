@@ -93,6 +93,17 @@ def test_config_show_reads_as_settings(call: Call, capsys: pytest.CaptureFixture
     assert read["recipe"]["sampler"] == "dpmpp_2m"
 
 
+def test_config_show_hides_what_may_be_a_secret(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    hook = "reports.notices.webhook_url=https://hooks.test/services/T0KEN"
+    database = "database=postgresql+psycopg://ann:hunter2@db.test/x"
+    for machine in ((), ("--json",)):
+        assert call("config", "show", "--set", hook, "--set", database, *machine) == 0
+        said = capsys.readouterr().out
+        assert "T0KEN" not in said
+        assert "hunter2" not in said
+        assert "https://hooks.test/..." in said
+
+
 def test_config_init_writes_once(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("config", "init", "--out", "new.toml") == 0
     assert call("config", "check", "--config", "new.toml") == 0

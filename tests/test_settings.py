@@ -112,7 +112,7 @@ WRONG = {
         r"leak\.toml: \[recipe\] published_quirks belongs to the ddim sampler",
     ),
     "half a ladder": ("[reports.sets.x.sscd]\nhigh = 0.9", r"reports\.sets\.x\.sscd\.low is missing"),
-    "no address": ('database = "catalog.db"', r"database = 'catalog\.db'"),
+    "no address": ('database = "catalog.db"', "database: String should match"),
     "no TOML": ("a = ", r"leak\.toml: is no TOML: .*line 1|leak\.toml: is no TOML"),
 }
 
@@ -178,3 +178,14 @@ def test_what_is_written_is_read_back(value: object) -> None:
 def test_what_toml_cannot_say_is_refused() -> None:
     with pytest.raises(TypeError, match="cannot be written as TOML"):
         toml_value(object())
+
+
+@pytest.mark.parametrize(
+    "setting", ["database=PostgreSQL://ann:hunter2@db/x", "reports.notices.webhook_url=hooks.test/hunter2"]
+)
+def test_a_wrong_value_that_may_hold_a_password_is_not_repeated(tmp_path: Path, setting: str) -> None:
+    key, value = parse_override(setting)
+    with pytest.raises(SettingsError) as caught:
+        load(written(tmp_path, ""), {key: value})
+    assert str(caught.value).startswith(f"command line: {key}: ")
+    assert "hunter2" not in str(caught.value)

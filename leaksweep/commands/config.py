@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -12,6 +13,8 @@ from leaksweep.commands.help_text import examples
 from leaksweep.config_text import config_text, toml_value
 from leaksweep.run import Run, command
 from leaksweep.settings import DEFAULT_FILE, SettingsError, values
+
+HOOK = "reports.notices.webhook_url"
 
 app = typer.Typer(name="config", help="The settings: show, check, write.", no_args_is_help=True)
 
@@ -23,6 +26,9 @@ def show(run: Run) -> int:
     in_force = values(run.settings)
     if run.settings.database:
         in_force["database"] = shown(parse(run.settings.database))
+    if hook := run.settings.reports.notices.webhook_url:
+        # What comes after the host is often what lets anybody post there.
+        in_force[HOOK] = "{0.scheme}://{0.hostname}/...".format(urlsplit(hook))
     origins = run.loaded.origins
     rows = {key: {"value": value, "origin": origins[key]} for key, value in in_force.items()}
     texts = {key: f"{key} = {toml_value(value)}" for key, value in in_force.items()}

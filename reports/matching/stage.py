@@ -189,7 +189,8 @@ def _end(
                 number=summary.run,
                 name=sweep,
                 finished_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-                settings=settings.model_dump_json(),
+                # Without who is told of it: a web hook's address is mostly a secret.
+                settings=settings.model_dump_json(exclude={"notices"}),
                 summary=json.dumps(summary.as_dict()),
             ),
         )
