@@ -40,7 +40,8 @@ def open_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
     if kind not in {"sqlite", "postgresql"}:
         raise DatabaseError(f"{shown(parsed)} is neither SQLite nor PostgreSQL; write {_FORMS}")
     try:
-        engine = create_engine(parsed, pool_pre_ping=kind != "sqlite")
+        # An error that nobody expected must not print what was to be stored: prompts, notes, sealed keys.
+        engine = create_engine(parsed, pool_pre_ping=kind != "sqlite", hide_parameters=True)
     except NoSuchModuleError as error:
         raise DatabaseError(f"{shown(parsed)}: there is no such driver; write {_FORMS}") from error
     except ModuleNotFoundError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,9 @@ def _index(folder: Path, describe: Descriptor, hasher: Hasher, min_pdq_quality: 
     with TemporaryDirectory(prefix="leaksweep-calibrate-") as place:
         engine = open_engine(f"sqlite:///{Path(place) / 'catalog.db'}")
         try:
-            store = References(Path(place) / "references", Vault(bytes(KEY_BYTES)), engine, hasher=hasher)
+            store = References(
+                Path(place) / "references", Vault(os.urandom(KEY_BYTES)), engine, hasher=hasher
+            )
             store.add_folder("calibration", folder, [describe], on_corrupt="fail")
             (index,) = store.load(["calibration"], min_pdq_quality=min_pdq_quality)
         finally:
