@@ -19,6 +19,7 @@ from crawler.checkpoint import BaseClaim, Grade, Prompt, PromptOrigin
 from crawler.evidence.plain_text import printable
 from leaksweep.run import PlainFormatter
 from reports.coverage import coverage
+from reports.export.text import visible
 from reports.export.write import write_report
 from reports.finding import FindingState
 from reports.findings.states import Flood
@@ -43,6 +44,18 @@ ATTACKS = {
     "template": "{{7*7}} {% raw %} {0} ${x}",
     "path": "../../etc/passwd\x00",
     "label": 'a"} 1\nleaksweep_exit_code 0\nx{y="\\',
+    "separators": "one\u2028two\u2029three\u0085four\x0bfive\x0csix",
+    "link of a terminal": "\x9d8;;http://x.test\x9cclick\x9d8;;\x9c \x90q\x9c",
+    "isolates": "\u2067\u2068a\u2069\u202db\u061c\u200f\u200b\ufeff\u2060",
+    "end of the script": "</script><!--<script>]]></style></title></noscript>",
+    "full-width formula": "\uff1dSUM(A1)",
+    "hidden formula": "\u200b\u202e=1+1",
+    "formula after a tab": "\t=1+1",
+    "formula after a return": "\r=1+1",
+    "marks alone": "\u0301\u0489\u20dd" * 40,
+    "very long": "x" * 20_000,
+    "no characters": "a\U000e0041\U000e007f\ue000\uffff\ufffe\u0378",
+    "fillers": "\u3164\u115f\u2800\uffa0\u034f",
 }
 
 
@@ -147,7 +160,7 @@ def test_parquet_and_json_lines_hold_the_name_as_it_is(written):
 @pytest.mark.parametrize("name", ["findings.jsonl", "extractions.jsonl", "notice.json", "leaksweep.prom"])
 def test_what_machines_read_obeys_nothing_on_a_terminal(written, name):
     _, folder = written
-    text = (folder / name).read_bytes().decode("ascii")
+    text = (folder / name).read_bytes().decode("utf-8" if name.endswith(".prom") else "ascii")
     assert unseen(text) == set()
 
 
@@ -225,6 +238,14 @@ def test_a_terminal_and_a_log_show_one_line_and_obey_nothing(attack):
     line = PlainFormatter("%(levelname)s %(name)s: %(message)s").format(record)
     assert unseen(line) == set()
     assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_what_is_made_visible_holds_nothing_hidden(attack):
+    assert unseen(visible(attack)) == set()
+    assert visible("a\ud800b") == "a[U+D800]b"
+    assert visible("\u3164") == "[U+3164]"
+    assert visible("日本語　é 👩\u200d🚀") == "日本語　é 👩\u200d🚀"
 
 
 def test_an_error_in_the_log_shows_its_traceback_and_obeys_nothing():

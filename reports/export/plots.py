@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -47,7 +48,7 @@ def leakage_plot(groups: Sequence[Leakage]) -> str:
         )
     names = [f"{group.family} · {group.kind}".replace("_", " ") for group, _ in drawn]
     ticks = [end * tick // 4 for tick in range(5)]
-    labels = [visible(shortened(name, LONGEST)) for name in names]
+    labels = [shortened(visible(name), LONGEST) for name in names]
     axes.set_yticks(range(len(drawn)), labels, fontsize=9, color=INK, parse_math=False)
     axes.set_xticks(ticks, [f"{tick} %" for tick in ticks], fontsize=8, color=INK)
     axes.set_xlim(0, end)
@@ -62,7 +63,9 @@ def leakage_plot(groups: Sequence[Leakage]) -> str:
 def svg(figure: Figure, *, transparent: bool = True) -> str:
     """Return the figure as SVG: text as text, and the same bytes for the same figure."""
     out = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "leaksweep"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "leaksweep"}), warnings.catch_warnings():
+        # Text stays text: whoever reads it has another font, and a stranger's name may be in any script.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not", UserWarning)
         figure.savefig(out, format="svg", transparent=transparent, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 

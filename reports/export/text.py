@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but letters of some scripts and emoji fall apart without them."""
+_HIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+"""Categories of what is obeyed and not seen, and of what no font has: half a character, or none at all, which
+XML cannot hold."""
+_FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")
+"""Letters and marks by category that look like nothing: a name of these alone would be no name."""
 
 
 def visible(text: str) -> str:
     """Return text with its invisible characters named, such as those that turn the direction of reading."""
-    if text.isprintable():
+    if text.isprintable() and not _FILLERS.search(text):
         return text  # most texts, at a hundredth of the time: none of these categories is printable
-    return "".join(
-        f"[U+{ord(character):04X}]"
-        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} and character not in _JOINERS
-        else character
-        for character in text
-    )
+    return "".join(f"[U+{ord(letter):04X}]" if _hidden(letter) else letter for letter in text)
+
+
+def _hidden(letter: str) -> bool:
+    named = unicodedata.category(letter) in _HIDDEN and letter not in _JOINERS
+    return named or _FILLERS.match(letter) is not None
 
 
 def percent(share: float) -> str:
