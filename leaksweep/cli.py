@@ -23,6 +23,7 @@ from leaksweep.commands import (
     erase,
     evidence,
     extract,
+    key,
     notify,
     rates,
     refs,
@@ -73,6 +74,7 @@ def new_app() -> typer.Typer:
     app.add_typer(refs.app)
     app.add_typer(audit.app)
     app.add_typer(config.app)
+    app.add_typer(key.app)
     status.register(app)
     evidence.register(app)
     extract.register(app)

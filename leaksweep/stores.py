@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crawler.catalog import Catalog
     from reports.custody.audit import AuditLog
     from reports.custody.holds import Holds
+    from reports.custody.succession import EarlierKey
     from reports.findings.store import FindingStore
     from reports.findings.suppressions import Suppressions
     from reports.matching.hash_store import HashStore
@@ -64,6 +65,14 @@ class Stores:
         vault = open_vault(self.run.key_file, os.environ, make=known is None)
         claim(self.engine, vault)
         return vault
+
+    @cached_property
+    def earlier_keys(self) -> dict[str, EarlierKey]:
+        """Keys that were this home's before, by public half: what they signed still holds."""
+        from reports.custody.succession import earlier_keys
+        from scanner.key_change import KeyChanges
+
+        return earlier_keys(KeyChanges(self.engine).receipts(), self.vault)
 
     @cached_property
     def keys(self) -> PictureKeys:
@@ -140,16 +149,32 @@ def opened(run: Run) -> Iterator[Stores]:
     """The stores of the home folder, made where they are missing.
 
     Raises:
-        CrawlError, ScanError, ReportError: a store cannot be used, or the database goes away while it is.
+        CrawlError, ScanError, ReportError: a store cannot be used, or the database goes away while it is; or
+            the home's master key is being changed.
+    """
+    from leaksweep.home_lock import among_others
+    from scanner.key_change import refuse_while_changing
+
+    run.home.prepare()
+    with among_others(run.home.root), engine_of(run) as engine:
+        refuse_while_changing(engine)
+        yield Stores(run=run, engine=engine)
+
+
+@contextmanager
+def engine_of(run: Run) -> Iterator[Engine]:
+    """The home's database.
+
+    Raises:
+        CrawlError: it cannot be used, or goes away while it is.
     """
     from sqlalchemy.exc import OperationalError
 
     from crawler.catalog.engine import open_engine, unusable
 
-    run.home.prepare()
     engine = open_engine(run.home.database_url)
     try:
-        yield Stores(run=run, engine=engine)
+        yield engine
     except OperationalError as error:
         raise unusable(engine, error) from error
     finally:

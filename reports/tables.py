@@ -84,14 +84,19 @@ def erase_rows(
     rows = store.open_table(name).to_arrow()
     gone = pc.is_in(rows[column], pa.array(sorted(values), pa.string()))
     # Also with nothing to erase: a kill may have come between an overwriting and the dropping of the past.
-    table = store.create_table(
-        name, data=rows.filter(pc.invert(gone)).cast(columns), schema=columns, mode="overwrite"
-    )
+    put_anew(store, name, rows.filter(pc.invert(gone)).cast(columns), columns)
+
+
+def put_anew(
+    store: lancedb.DBConnection, name: str, rows: pa.Table | pa.RecordBatchReader, columns: pa.Schema
+) -> None:
+    """Put rows in place of a whole table in one commit, and take its past from the disk."""
+    table = store.create_table(name, data=rows, schema=columns, mode="overwrite")
     # One millisecond is "all of it" to Lance, without the warning that zero gives.
     table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
 
 
-def replace(store: lancedb.DBConnection, name: str, rows: pa.Table) -> None:
+def replace(store: lancedb.DBConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
     """Put rows in place of a whole table in one commit: a reader, or a kill, sees the old or the new ones."""
     table = store.create_table(name, data=rows, schema=rows.schema, mode="overwrite")
     # Readers may still hold an old version, so the last hour's stay.

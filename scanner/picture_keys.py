@@ -119,6 +119,49 @@ class PictureKeys:
                 for key in db.scalars(query.where(pictures.c.extraction_id.in_(part)))
             ]
 
+    def opened_seals(self) -> Iterator[bytes]:
+        """Open all keys, and yield each as it lies in the database.
+
+        Raises:
+            VaultError: another master key sealed one, or it is damaged.
+        """
+        for part in self._all():
+            for name, sealed in part:
+                self._vault.open(sealed, _about(name))
+                yield sealed
+
+    def reseal(self) -> None:
+        """Seal all keys anew, and overwrite what was sealed before. Killed anywhere, it can be done again.
+
+        Raises:
+            VaultError: a key that the vault does not know sealed one of them.
+        """
+        for part in self._all():
+            with self._writing() as db:
+                for name, sealed in part:
+                    anew = self._vault.reseal(sealed, _about(name))
+                    db.execute(
+                        update(pictures).where(pictures.c.extraction_id == name).values(sealed_key=anew)
+                    )
+        self.scrub()
+
+    def _all(self) -> Iterator[list[tuple[str, bytes]]]:
+        """Ids and sealed keys of all pictures that have one, in parts, by id."""
+        query = (
+            select(pictures.c.extraction_id, pictures.c.sealed_key)
+            .where(pictures.c.sealed_key.is_not(None))
+            .order_by(pictures.c.extraction_id)
+            .limit(_AT_ONCE)
+        )
+        last = ""
+        while True:
+            with self.engine.connect() as db:
+                part = [(name, key) for name, key in db.execute(query.where(pictures.c.extraction_id > last))]
+            if not part:
+                return
+            yield part
+            last = part[-1][0]
+
     def held(self, job_id: str | None = None) -> frozenset[str]:
         """Ids of all pictures, or of a job's, that have a key."""
         query = select(pictures.c.extraction_id).where(pictures.c.sealed_key.is_not(None))

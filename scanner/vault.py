@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import mmap
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -20,6 +20,9 @@ from scanner.job import ScanError
 
 VARIABLE = "LEAKSWEEP_KEY"
 """Environment variable that may hold the key, as `new_key` writes it."""
+
+NEW_VARIABLE = "LEAKSWEEP_NEW_KEY"
+"""Environment variable that may hold the key that a home's key is to be changed for."""
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -41,7 +44,9 @@ class Vault:
     def __init__(self, key: bytes, *, origin: str = "the key given") -> None:
         """Take a key of 32 bytes; `origin` is what messages call it."""
         if len(key) != KEY_BYTES:
-            raise VaultError(f"{origin}: has {len(key)} bytes, not {KEY_BYTES}; make one: leaksweep key new")
+            raise VaultError(
+                f"{origin}: has {len(key)} bytes, not {KEY_BYTES}; make one: leaksweep key new FILE"
+            )
         self.origin = origin
         self._key = key
         self._cipher = AESGCM(_derived(key, "seal"))
@@ -50,6 +55,10 @@ class Vault:
     def fingerprint(self) -> str:
         """8 hex digits by which people tell keys apart; it gives nothing of the key away."""
         return hashlib.sha256(_derived(self._key, "fingerprint")).hexdigest()[:8]
+
+    def holds(self, fingerprint: str) -> bool:
+        """Whether it opens what the key of this fingerprint sealed."""
+        return fingerprint == self.fingerprint
 
     def seal(self, data: bytes, about: str) -> bytes:
         """Return mark, nonce, ciphertext and tag. `about` says what it is, and is asked for to open it."""
@@ -73,6 +82,10 @@ class Vault:
                 f"sealed it, or it is damaged; set {VARIABLE} or key_file to the key of this home"
             ) from error
 
+    def reseal(self, sealed: bytes, about: str) -> bytes:
+        """Open a seal, and seal its content anew; errors as for `open`."""
+        return self.seal(self.open(sealed, about), about)
+
     def signer(self) -> Ed25519PrivateKey:
         """The key that signs receipts. Its public half may be shown to anybody."""
         return Ed25519PrivateKey.from_private_bytes(_derived(self._key, "receipts"))
@@ -82,12 +95,29 @@ class Vault:
         return _derived(self._key, f"secret {purpose}")
 
 
+class TwoKeys(Vault):
+    """Opens what either of two keys sealed, and seals with the later one: for the time of a change."""
+
+    def __init__(self, earlier: Vault, later: Vault) -> None:
+        super().__init__(later._key, origin=later.origin)
+        self._earlier = earlier
+
+    def holds(self, fingerprint: str) -> bool:
+        return super().holds(fingerprint) or self._earlier.holds(fingerprint)
+
+    def open(self, sealed: bytes, about: str) -> bytes:
+        try:
+            return super().open(sealed, about)
+        except VaultError:
+            return self._earlier.open(sealed, about)
+
+
 def heads(seals: Iterable[bytes | None]) -> frozenset[bytes]:
     """What each seal begins with, by which it is looked for: it opens nothing."""
     return frozenset(seal[:HEAD] for seal in seals if seal and seal.startswith(MARK))
 
 
-def heads_in(file: Path, wanted: Collection[bytes]) -> set[bytes]:
+def heads_in(file: Path, wanted: Container[bytes]) -> set[bytes]:
     """Those of the wanted heads that stand anywhere in a file, whatever else it holds.
 
     Raises:
@@ -115,15 +145,24 @@ def open_vault(file: Path, environ: Mapping[str, str], *, make: bool = False) ->
         VaultError: there is no key, or it is malformed.
     """
     if text := environ.get(VARIABLE):
-        return Vault(_parsed(text, VARIABLE), origin=VARIABLE)
+        return vault_of(text, VARIABLE)
     if make and not file.exists():
         try:
             write_new_key(file)
         except VaultError:
             if not file.exists():  # else another process has just made it
                 raise
+    return vault_in(file)
+
+
+def vault_in(file: Path) -> Vault:
+    """Return the vault of the key in a file.
+
+    Raises:
+        VaultError: there is no key, or it is malformed.
+    """
     try:
-        return Vault(_parsed(file.read_text(encoding="ascii"), str(file)), origin=str(file))
+        return vault_of(file.read_text(encoding="ascii"), str(file))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VaultError(
             f"{file}: the master key is not there, and nothing that it sealed can be read; put it back, or "
@@ -154,15 +193,30 @@ def write_new_key(file: Path) -> None:
                 out.flush()
                 os.fsync(out.fileno())
             os.link(part, file)  # unlike a rename, it never takes another's place
+            settle_folder(file.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise VaultError(f"{file}: a new key cannot be written: {error.strerror or error}") from error
 
 
-def _parsed(text: str, origin: str) -> bytes:
+def settle_folder(folder: Path) -> None:
+    """Have the disk itself know which files a folder holds: what is sealed must not outlive its key."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        return base64.b64decode(text.strip(), validate=True)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def vault_of(text: str, origin: str) -> Vault:
+    """Return the vault of a key as `new_key` gives it; `origin` is what messages call it.
+
+    Raises:
+        VaultError: it is malformed. The message does not repeat it.
+    """
+    try:
+        return Vault(base64.b64decode(text.strip(), validate=True), origin=origin)
     except (binascii.Error, ValueError) as error:
         raise VaultError(f"{origin}: is no key in base64; make one: leaksweep key new FILE") from error
 

@@ -1,10 +1,11 @@
-"""Which master key a home was begun with: another one is refused before anything is sealed with it."""
+"""Which master key a home has: another one is refused before anything is sealed with it."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, update
 
 from crawler.catalog.engine import make_tables
+from scanner.key_change import KeyChanges
 from scanner.tables import insert_into
 from scanner.vault import VARIABLE, Vault, VaultError
 
@@ -18,7 +19,7 @@ master_key = Table(
 
 
 def claimed(engine: Engine) -> str | None:
-    """Fingerprint of the key that this database's home was begun with; None for a new one."""
+    """Fingerprint of the key of this database's home; None for a new one."""
     with engine.begin() as db:
         make_tables(db, metadata.sorted_tables)
         return db.execute(select(master_key.c.fingerprint)).scalar_one_or_none()
@@ -35,7 +36,14 @@ def claim(engine: Engine, vault: Vault) -> None:
         db.execute(first.on_conflict_do_nothing())
         found = db.execute(select(master_key.c.fingerprint)).scalar_one()
     if found != vault.fingerprint:
+        until = KeyChanges(engine).earlier().get(vault.fingerprint)
+        before = f"; it was this home's key until it was changed on {until[:10]}" if until else ""
         raise VaultError(
-            f"{vault.origin}: is another key (fingerprint {vault.fingerprint}) than the one that this home "
-            f"was begun with ({found}); set {VARIABLE} or key_file to that one, or use another --home"
+            f"{vault.origin}: is another key (fingerprint {vault.fingerprint}) than this home's "
+            f"({found}){before}; set {VARIABLE} or key_file to the key {found}, or use another --home"
         )
+
+
+def hand_over(db: Connection, later: str) -> None:
+    """Make the key of this fingerprint the home's, in the caller's transaction."""
+    db.execute(update(master_key).values(fingerprint=later))

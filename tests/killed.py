@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,22 +55,27 @@ def act(world: World, name: str) -> None:
         eraser(world).erase_set("artist", who="ann", why="asked")
 
 
-def main(home: str, name: str, kill_at: int) -> int:
-    """Return how many steps there were."""
+def steps_of(work: Callable[[], object], watched: tuple[str, ...], kill_at: int | str) -> int:
+    """Return how many steps some work takes, unless it is killed at one: a number, or a function's name."""
     steps = 0
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
         nonlocal steps
-        if event in ("call", "return") and frame.f_code.co_filename.startswith(WATCHED):
+        if event in ("call", "return") and frame.f_code.co_filename.startswith(watched):
             steps += 1
-            if steps == kill_at:
+            if kill_at in (steps, frame.f_code.co_name):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    world = World(Path(home))
     sys.setprofile(watch)
-    act(world, name)
+    work()
     sys.setprofile(None)
     return steps
+
+
+def main(home: str, name: str, kill_at: int) -> int:
+    """Return how many steps there were."""
+    world = World(Path(home))
+    return steps_of(lambda: act(world, name), WATCHED, kill_at)
 
 
 if __name__ == "__main__":

@@ -92,12 +92,12 @@ def test_killed_anywhere_and_run_again_it_ends_the_same(name: str, homes: Path, 
     assert done.returncode == 0, done.stderr
     steps = int(done.stdout)
     expected = state(undisturbed)
-    points = _spread(steps, POINTS[name])
+    points = spread(steps, POINTS[name])
     assert len(points) == POINTS[name]
     with ThreadPoolExecutor(2) as pool:
         for kill_at, found in pool.map(partial(killed_and_gone_on, tmp_path, start, name), points):
             assert found == expected, f"killed at step {kill_at} of {steps}"
 
 
-def _spread(steps: int, count: int) -> list[int]:
+def spread(steps: int, count: int) -> list[int]:
     return sorted({1 + round(at * (steps - 1) / (count - 1)) for at in range(count)})

@@ -114,7 +114,7 @@ def test_a_home_holds_on_to_the_key_it_was_begun_with(tmp_path: Path) -> None:
     assert claimed(engine) == KEY.fingerprint
     other = Vault(bytes(31) + b"x", origin="/etc/other.key")
     with pytest.raises(
-        VaultError, match=rf"/etc/other.key: is another key.*begun with \({KEY.fingerprint}\)"
+        VaultError, match=rf"/etc/other.key: is another key.*this home's \({KEY.fingerprint}\);"
     ):
         claim(engine, other)
     assert claimed(engine) == KEY.fingerprint

@@ -14,8 +14,8 @@ from leaksweep.settings import SettingsError
 from leaksweep.summaries import CLEAN, INCOMPLETE
 
 if TYPE_CHECKING:
+    from leaksweep.stores import Stores
     from reports.custody.audit import Entry
-    from scanner.vault import Vault
 
 WHAT = "head of an audit log"
 
@@ -77,27 +77,35 @@ def verify(
 ) -> int:
     """See whether any entry was changed, taken out or moved; exit code 2 when one was."""
     from leaksweep.stores import opened
+    from reports.custody.succession import signer_text
 
     with opened(run) as stores:
-        anchor = _digest_of(head, stores.vault) if head else None
-        check = stores.audit.verify(anchor)
+        kept, signed_by = _kept(head, stores) if head else (None, None)
+        check = stores.audit.verify(kept)
     summary: dict[str, Any] = {"whole": check.whole, "entries": check.entries, "digest": check.head}
+    if signed_by:
+        summary["signed_by"] = signed_by
     if check.fault:
         summary["fault"] = asdict(check.fault)
         trusted = f"{check.entries} entries before it hold" if check.entries else "no entry before it"
         run.finish(summary, f"broken: {check.fault.text} ({trusted})")
         return INCOMPLETE
     seen = (
-        "" if head else "; only a head that is kept elsewhere shows a cut at the end (leaksweep audit head)"
+        f"; the head{signer_text(signed_by)} is in it"
+        if signed_by
+        else "; only a head that is kept elsewhere shows a cut at the end (leaksweep audit head)"
     )
     run.finish(summary, f"whole: {check.entries} entries{seen}")
     return CLEAN
 
 
-def _digest_of(path: Path, vault: Vault) -> str:
+def _kept(path: Path, stores: Stores) -> tuple[str, dict[str, Any]]:
+    """The digest of a head that was kept elsewhere, and which key signed it."""
     from reports.custody.receipt import check
+    from reports.custody.succession import signer
 
-    return str(check(path, vault, what=WHAT)["digest"])
+    content = check(path, stores.vault, what=WHAT, earlier=stores.earlier_keys)
+    return str(content["digest"]), signer(content, stores.earlier_keys)
 
 
 def _line(one: Entry) -> str:

@@ -1,4 +1,4 @@
-"""`leaksweep erase`, `hold` and `key`: what goes for good, what may not, and the key that seals the rest."""
+"""`leaksweep erase` and `hold`: what goes for good, and what may not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leaksweep.run import Run, command
 from leaksweep.settings import SettingsError
 
 if TYPE_CHECKING:
-    from scanner.vault import Vault
+    from leaksweep.stores import Stores
 
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason; it is kept on record.")]
 
@@ -53,7 +53,7 @@ def erase(
         )
     with opened(run) as stores:
         if check is not None:
-            return _check(run, check, stores.vault)
+            return _check(run, check, stores)
         eraser = eraser_of(stores)
         ended = eraser.go_on()
         who = operator()
@@ -113,40 +113,17 @@ def hold(
     return 0
 
 
-@command
-def key(
-    run: Run,
-    new: Annotated[
-        Path | None, typer.Option("--new", metavar="FILE", help="Make a new key for a home to come.")
-    ] = None,
-) -> int:
-    """Show which master key seals this home's pictures, hashes and lists; or make a new one."""
-    from leaksweep.stores import opened
-    from scanner.vault import write_new_key
-
-    if new is not None:
-        write_new_key(new)
-        run.finish({"file": str(new)}, f"{new}: a new key; name it as key_file, and keep a copy elsewhere")
-        return 0
-    with opened(run) as stores:
-        vault = stores.vault
-    run.finish(
-        {"origin": vault.origin, "fingerprint": vault.fingerprint},
-        f"{vault.origin}: fingerprint {vault.fingerprint}. Without it, pictures, hashes and lists of this "
-        "home cannot be read; keep a copy elsewhere",
-    )
-    return 0
-
-
-def _check(run: Run, path: Path, vault: Vault) -> int:
+def _check(run: Run, path: Path, stores: Stores) -> int:
     from reports.custody.erasing import WHAT
     from reports.custody.receipt import check as genuine
+    from reports.custody.succession import signer, signer_text
 
-    content = genuine(path, vault, what=WHAT)
+    content = genuine(path, stores.vault, what=WHAT, earlier=stores.earlier_keys)
+    signed_by = signer(content, stores.earlier_keys)
     run.finish(
-        {"genuine": True, "receipt": content},
-        f"{path}: genuine. {content['subject']} was erased on {content['ended_at']}, asked by "
-        f"{content['asked_by']}: {content['why']}",
+        {"genuine": True, "signed_by": signed_by, "receipt": content},
+        f"{path}: genuine{signer_text(signed_by)}. {content['subject']} was erased on {content['ended_at']}, "
+        f"asked by {content['asked_by']}: {content['why']}",
     )
     return 0
 
@@ -168,4 +145,3 @@ def register(app: typer.Typer) -> None:
             "leaksweep hold",
         )
     )(hold)
-    app.command(epilog=examples("leaksweep key", "leaksweep key --new /etc/leaksweep/key"))(key)

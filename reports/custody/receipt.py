@@ -1,9 +1,10 @@
-"""A signed receipt of an erasure: what went, who asked for it, and which files were read back."""
+"""Signed papers, such as the receipt of an erasure: what went, who asked for it, which files were read."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +21,74 @@ FORMAT = 1
 
 def signed(content: dict[str, Any], vault: Vault) -> str:
     """Return the receipt as JSON, signed with Ed25519 by the home's key; the public half stands in it."""
-    signer = vault.signer()
-    public = signer.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     whole = {
         "leaksweep_receipt": FORMAT,
         **content,
         "master_key": vault.fingerprint,
-        "public_key": base64.b64encode(public).decode(),
+        "public_key": public_half(vault),
     }
-    signature = base64.b64encode(signer.sign(_canonical(whole))).decode()
+    signature = base64.b64encode(vault.signer().sign(_canonical(whole))).decode()
     return json.dumps({**whole, "signature": signature}, indent=2, ensure_ascii=False) + "\n"
 
 
-def check(path: Path, vault: Vault | None = None, *, what: str | None = None) -> dict[str, Any]:
+def check(
+    path: Path, vault: Vault | None = None, *, what: str | None = None, earlier: Container[str] = ()
+) -> dict[str, Any]:
     """Return what a receipt says, once its signature holds.
 
     Args:
         vault: of the home that it should come from; None accepts any home's, which proves only that nobody
             changed it since it was signed.
         what: what it has to be a receipt of, as it says itself; None accepts any.
+        earlier: public halves of keys that the home had before; see `reports.custody.succession`.
 
     Raises:
         ReportError: it is no receipt, was changed, is one of something else, or comes from another home.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        signature = base64.b64decode(content.pop("signature"), validate=True)
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(content["public_key"], validate=True))
-        if content["leaksweep_receipt"] != FORMAT:
-            raise ReportError(
-                f"{path}: has format {content['leaksweep_receipt']}; this leaksweep reads {FORMAT}"
-            )
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReportError(f"{path}: is no receipt of an erasure; give the file that erase wrote") from error
-    try:
-        key.verify(signature, _canonical(content))
-    except InvalidSignature as error:
-        raise ReportError(f"{path}: was changed after it was signed; ask for the original") from error
-    ours = vault.signer().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) if vault else None
-    if ours is not None and content["public_key"] != base64.b64encode(ours).decode():
+    content = verified(text, str(path))
+    key = content["public_key"]
+    if vault is not None and key != public_half(vault) and key not in earlier:
         raise ReportError(
             f"{path}: is signed by another home's key ({content.get('master_key')}); open it with that home"
         )
     if what is not None and content.get("what") != what:
         raise ReportError(f"{path}: is signed, but it is no {what}; give the file of one")
+    return content
+
+
+def public_half(vault: Vault) -> str:
+    """What a key's signatures are checked with, in base64. It may be shown to anybody."""
+    raw = vault.signer().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return base64.b64encode(raw).decode()
+
+
+def verified(text: str, origin: str) -> dict[str, Any]:
+    """Return what a receipt says, once the signature holds with the public half that stands in it.
+
+    Args:
+        origin: what messages call it.
+
+    Raises:
+        ReportError: it is no receipt, or was changed.
+    """
+    try:
+        content = json.loads(text)
+        signature = base64.b64decode(content.pop("signature"), validate=True)
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(content["public_key"], validate=True))
+        if content["leaksweep_receipt"] != FORMAT:
+            raise ReportError(
+                f"{origin}: has format {content['leaksweep_receipt']}; this leaksweep reads {FORMAT}"
+            )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"{origin}: is no receipt of an erasure; give the file that erase wrote") from error
+    try:
+        key.verify(signature, _canonical(content))
+    except InvalidSignature as error:
+        raise ReportError(f"{origin}: was changed after it was signed; ask for the original") from error
     return dict(content)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +19,18 @@ class ReadBack:
     """Files in which something was found that should be gone."""
 
 
-def read_back(root: Path, gone: Collection[bytes]) -> ReadBack:
-    """Look through every file under a folder for seals that begin with one of `gone`.
+def read_back(root: Path, gone: Container[bytes], *, beside: Iterable[Path] = ()) -> ReadBack:
+    """Look through every file under a folder, and those beside it, for seals that begin with one of `gone`.
 
     Raises:
         OSError: a file cannot be read.
     """
     count = size = 0
     found: list[str] = []
-    for path in sorted(root.rglob("*")):
+    for path in (*sorted(root.rglob("*")), *beside):
         if path.is_symlink() or not path.is_file():
             continue
         count, size = count + 1, size + path.stat().st_size
         if heads_in(path, gone):
-            found.append(str(path.relative_to(root)))
+            found.append(str(path.relative_to(root) if path.is_relative_to(root) else path))
     return ReadBack(files=count, bytes=size, found=tuple(found))

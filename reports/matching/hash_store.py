@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from reports.finding import ReportError
 from reports.matching.hashes import PDQ_BYTES, PHASH256_BYTES, PHASH_BYTES, PictureHashes
-from reports.tables import among, connect, erase_rows, open_table, schema
+from reports.tables import among, connect, erase_rows, open_table, put_anew, schema
 from scanner.vault import Vault
 
 CODES = {
@@ -114,6 +114,40 @@ class HashStore:
         rows = self._store.open_table("hashes").search().select(["extraction_id", "sealed"]).to_arrow()
         wanted = rows.filter(pc.is_in(rows["extraction_id"], pa.array(sorted(ids), pa.string())))
         return [bytes(one) for one in wanted["sealed"].to_pylist()]
+
+    def opened_seals(self) -> Iterator[bytes]:
+        """Open all that is sealed, and yield each seal.
+
+        Raises:
+            VaultError: another master key sealed one, or it is damaged.
+        """
+        for batch in self._batches(["extraction_id", "sealed"]):
+            for name, sealed in zip(
+                batch["extraction_id"].to_pylist(), batch["sealed"].to_pylist(), strict=True
+            ):
+                self._vault.open(sealed, _about(name))
+                yield sealed
+
+    def reseal(self) -> None:
+        """Seal everything anew, in one commit, and take what was sealed before from the disk.
+
+        Raises:
+            VaultError: a key that the vault does not know sealed something.
+            ReportError: another process has been writing for a minute.
+        """
+        with self._writing():
+            anew = pa.RecordBatchReader.from_batches(_TABLE, map(self._resealed, self._batches()))
+            put_anew(self._store, "hashes", anew, _TABLE)
+
+    def _batches(self, columns: list[str] | None = None) -> pa.RecordBatchReader:
+        query = self._store.open_table("hashes").search()
+        return (query if columns is None else query.select(columns)).to_batches()
+
+    def _resealed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        names, seals = batch["extraction_id"].to_pylist(), batch["sealed"].to_pylist()
+        anew = [self._vault.reseal(sealed, _about(name)) for name, sealed in zip(names, seals, strict=True)]
+        at = batch.schema.get_field_index("sealed")
+        return batch.set_column(at, _TABLE.field("sealed"), pa.array(anew, pa.binary())).cast(_TABLE)
 
     def put_hashes(self, hashed: Iterable[HashedExtraction]) -> None:
         """Write hashes, in place of older ones of the same extractions.

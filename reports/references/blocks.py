@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import lancedb
 import pyarrow as pa
@@ -40,7 +41,7 @@ class BlockWriter:
     """Writes blocks into a new table. Until the set's row names the table, it belongs to nothing."""
 
     def __init__(self, store: lancedb.DBConnection, set_name: str, edition: int, vault: Vault) -> None:
-        self.table = f"{_PREFIX}{secrets.token_hex(8)}"
+        self.table = _new_table(store)
         self.parts: Counter[str] = Counter()
         self._store = store
         self.set_name = set_name
@@ -48,7 +49,6 @@ class BlockWriter:
         self.key = vault.fingerprint
         self._vault = vault
         self._waiting: dict[str, pa.Table] = {}
-        open_table(store, self.table, BLOCKS)
 
     def put(self, kind: str, rows: pa.Table) -> None:
         """Take rows of a kind; they are written when there are enough for a block."""
@@ -79,7 +79,7 @@ class BlockWriter:
             "count": len(rows),
             "sealed": self._vault.seal(data, _about(self.set_name, self.edition, kind, part)),
         }
-        self._store.open_table(self.table).add(pa.Table.from_pylist([block], schema=BLOCKS))
+        _add(self._store, self.table, block)
         self.parts[kind] += 1
 
 
@@ -91,7 +91,38 @@ def read_blocks(
     Raises:
         ReportError: a block is missing or damaged, or another process replaced the set meanwhile.
     """
-    part = 0
+    for block in sealed_blocks(store, one, kind):
+        yield _unpacked(_opened(block, one, vault), columns)
+
+
+def reseal_blocks(store: lancedb.DBConnection, one: ReferenceSet, vault: Vault) -> str:
+    """Write a set's blocks into a new table, sealed anew, one at a time; return the table's name.
+
+    Until the set's row names the table, it belongs to nothing.
+
+    Raises:
+        ReportError: as `read_blocks`.
+    """
+    name = _new_table(store)
+    for kind in one.parts:
+        for block in sealed_blocks(store, one, kind):
+            sealed = vault.seal(
+                _opened(block, one, vault), _about(one.name, one.edition, kind, block["part"])
+            )
+            _add(store, name, {**block, "sealed": sealed})
+    return name
+
+
+def opened_seals(store: lancedb.DBConnection, one: ReferenceSet, vault: Vault) -> Iterator[bytes]:
+    """Open all blocks of a set, and yield each as it lies in the table; errors as for `read_blocks`."""
+    for kind in one.parts:
+        for block in sealed_blocks(store, one, kind):
+            _opened(block, one, vault)
+            yield block["sealed"]
+
+
+def sealed_blocks(store: lancedb.DBConnection, one: ReferenceSet, kind: str) -> Iterator[dict[str, Any]]:
+    """Yield a set's blocks of a kind as they lie in the table, in order; errors as for `read_blocks`."""
     try:
         table = store.open_table(one.blocks)
         ids = table.search().select(["id"]).with_row_id(True).to_arrow()
@@ -100,11 +131,8 @@ def read_blocks(
             if _id(kind, part) not in row_of:
                 raise ReportError(f"{_what(one, kind, part)} is missing; {_remedy(one)}")
             # One at a time: a scan of them all would hold many blocks at once.
-            found = table.take_row_ids([row_of[_id(kind, part)]]).select(["sealed"]).to_arrow()
-            data = vault.open(found["sealed"][0].as_py(), _about(one.name, one.edition, kind, part))
-            yield _unpacked(data, columns)
-    except VaultError as error:
-        raise ReportError(f"{_what(one, kind, part)} is damaged; {_remedy(one)}") from error
+            found = table.take_row_ids([row_of[_id(kind, part)]]).select(BLOCKS.names).to_arrow()
+            yield found.to_pylist()[0]
     except (OSError, RuntimeError, ValueError) as error:
         # What Lance raises for a table, or a file of it, that is not there any more.
         raise ReportError(
@@ -126,6 +154,24 @@ def drop_tables(store: lancedb.DBConnection, keep: frozenset[str]) -> None:
     for name in store.list_tables().tables:
         if name.startswith(_PREFIX) and name not in keep:
             store.drop_table(name)
+
+
+def _new_table(store: lancedb.DBConnection) -> str:
+    name = f"{_PREFIX}{secrets.token_hex(8)}"
+    open_table(store, name, BLOCKS)
+    return name
+
+
+def _add(store: lancedb.DBConnection, table: str, block: dict[str, Any]) -> None:
+    store.open_table(table).add(pa.Table.from_pylist([block], schema=BLOCKS))
+
+
+def _opened(block: dict[str, Any], one: ReferenceSet, vault: Vault) -> bytes:
+    kind, part = block["kind"], block["part"]
+    try:
+        return vault.open(block["sealed"], _about(one.name, one.edition, kind, part))
+    except VaultError as error:
+        raise ReportError(f"{_what(one, kind, part)} is damaged; {_remedy(one)}") from error
 
 
 def _packed(rows: pa.Table) -> bytes:

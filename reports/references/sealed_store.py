@@ -6,13 +6,21 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lancedb
 import pyarrow as pa
 
 from reports.finding import ReportError
-from reports.references.blocks import BlockWriter, drop_tables, read_blocks, seals
+from reports.references.blocks import (
+    BlockWriter,
+    drop_tables,
+    opened_seals,
+    read_blocks,
+    reseal_blocks,
+    seals,
+)
 from reports.references.rows import ReferenceSet
 from reports.references.sets import SetTable
 from reports.tables import hold, lock_of
@@ -119,6 +127,33 @@ class SealedStore:
         tables = self.sets.blocks()
         check_known(name, tables)
         return seals(self._store, tables[name])
+
+    def opened_seals(self) -> Iterator[bytes]:
+        """Open everything of all sets, and yield each seal.
+
+        Raises:
+            ReportError: another key sealed one, or it is damaged or missing; the message names the set.
+        """
+        for one in self.sets.all().values():
+            yield from opened_seals(self._store, one, self._vault)
+        yield from self.sets.seals()
+
+    def reseal(self) -> None:
+        """Seal all sets anew, one after the other, and take what was sealed before from the disk.
+
+        A set that the vault's own key sealed stays as it is, so that after a kill this goes on where it was.
+
+        Raises:
+            ReportError: as `opened_seals`; or another process writes, or the store is read-only.
+        """
+        with self.writing():
+            self.sweep()
+            for one in self.sets.all().values():
+                if one.key != self._vault.fingerprint:
+                    blocks = reseal_blocks(self._store, one, self._vault)
+                    self.sets.put(replace(one, blocks=blocks, key=self._vault.fingerprint))
+                    self.sweep()
+            self.sets.forget_past()
 
     def sweep(self) -> None:
         """Drop blocks of sets that were removed or replaced, or whose adding was cut off or failed."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from reports.finding import ReportError
 from reports.references.rows import SETS, ReferenceSet
-from reports.tables import erase_rows, open_table, replace
+from reports.tables import erase_rows, open_table, put_anew, replace
 from scanner.vault import VARIABLE, Vault
 
 _TABLE = "reference_sets"
@@ -36,7 +36,7 @@ class SetTable:
         """
         rows = self._rows()
         for row in rows:
-            if row["key"] != self._vault.fingerprint:
+            if not self._vault.holds(row["key"]):
                 raise ReportError(
                     f'reference set "{row["name"]}" was sealed with the master key {row["key"]}, but '
                     f"{self._vault.origin} holds {self._vault.fingerprint}; set {VARIABLE} or key_file to "
@@ -57,6 +57,14 @@ class SetTable:
         others = [row for row in self._rows() if row["name"] != one.name]
         rows = [*others, one.row(self._vault)]
         replace(self._store, _TABLE, pa.Table.from_pylist(rows, schema=SETS))
+
+    def seals(self) -> list[bytes]:
+        """Return what is sealed of each set's row. Needs no key."""
+        return [row["sealed"] for row in self._rows()]
+
+    def forget_past(self) -> None:
+        """Take from the disk what rows held before: `put` leaves the last hour's to those who still read."""
+        put_anew(self._store, _TABLE, pa.Table.from_pylist(self._rows(), schema=SETS), SETS)
 
     def drop(self, name: str) -> None:
         """Erase a set's row. Needs no key."""
