@@ -29,6 +29,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import OperationalError
 
 from crawler.catalog.engine import BYTEWISE, make_tables, upsert
 from scanner.vault import KEY_BYTES, Vault
@@ -53,6 +54,19 @@ pictures = Table(
 _AT_ONCE = 500
 """Ids in one statement; SQLite takes 32,766 parameters at most."""
 
+_PATIENCE = 10
+"""Seconds that PostgreSQL waits for those who read the table of keys before it is written anew."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_OTHERS_LOOK_BACK = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL"
+)
+"""Sessions that may still see the database as it was, so that old rows have to stay for them."""
+_STATISTICS = (
+    "SELECT attstattarget FROM pg_attribute "
+    "WHERE attrelid = CAST('picture_key' AS regclass) AND attname = 'sealed_key'"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFate:
@@ -74,6 +88,7 @@ class PictureKeys:
         self._vault = vault
         with engine.begin() as db:
             make_tables(db, metadata.sorted_tables)
+            _keep_out_of_statistics(db)
 
     def make(self, ids: Iterable[str], now: datetime) -> dict[str, bytes]:
         """Give each picture a new key, in place of what an earlier attempt left; return the keys."""
@@ -201,18 +216,14 @@ class PictureKeys:
     def scrub(self) -> None:
         """Take dropped keys out of the database's files: its write-ahead log, and pages that it has freed.
 
-        On PostgreSQL this vacuums the table; its own write-ahead log and its back-ups keep what they keep.
+        On PostgreSQL this writes the table anew; the server's write-ahead log and its back-ups keep what they
+        keep. Where others are in the way, a warning says so, and the next matching does it.
         """
-        if self.engine.dialect.name == "sqlite":
-            statement = "PRAGMA wal_checkpoint(TRUNCATE)"
-        else:
-            statement = "VACUUM picture_key"
+        rewrite = _scrub_sqlite if self.engine.dialect.name == "sqlite" else _scrub_postgresql
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            done = db.execute(text(statement))
-            # SQLite answers with a first column of 1 when another connection is in the way.
-            if done.returns_rows and done.one()[0]:
+            if not rewrite(db):
                 logger.warning(
-                    "the database is being read, so dropped keys stay in its log until the next matching"
+                    "the database is being read, so dropped keys stay in its files until the next matching"
                 )
 
     @contextmanager
@@ -226,6 +237,34 @@ def overwriting(db: Connection) -> None:
     """Have this connection's database overwrite with zeros what is deleted or replaced."""
     if db.dialect.name == "sqlite":
         db.execute(text("PRAGMA secure_delete = ON")).all()
+
+
+def _scrub_sqlite(db: Connection) -> bool:
+    # SQLite answers with a first column of 1 when another connection is in the way.
+    return not db.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+
+
+def _scrub_postgresql(db: Connection) -> bool:
+    """Whether nobody was in the way. A mere VACUUM frees the room of old rows, and leaves the bytes there."""
+    others = db.scalar(text(_OTHERS_LOOK_BACK))
+    db.execute(text(f"SET lock_timeout = '{_PATIENCE}s'"))
+    try:
+        db.execute(text("VACUUM (FULL) picture_key"))
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    finally:
+        db.execute(text("RESET lock_timeout"))
+    return not others
+
+
+def _keep_out_of_statistics(db: Connection) -> None:
+    """PostgreSQL copies some of each column's values to where nothing of ours could erase them."""
+    if db.dialect.name != "postgresql":
+        return
+    if db.scalar(text(_STATISTICS)) != 0:
+        db.execute(text("ALTER TABLE picture_key ALTER COLUMN sealed_key SET STATISTICS 0"))
 
 
 def _about(extraction_id: str) -> str:

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from crawler.catalog.engine import open_engine
 from extraction.descriptors import Thumbnail
 from extraction.extraction import Extraction
+from leaksweep.home import Home
 from reports.custody.holds import Holds
 from reports.findings.store import FindingStore
 from reports.findings.suppressions import Suppressions
@@ -63,16 +64,23 @@ def scan(extractions: ExtractionStore, name: str, *found: Extraction) -> str:
 
 
 class World:
-    """Stores in one folder, as the command lays them out."""
+    """Stores in one folder, as the command lays them out.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        database: URL of one elsewhere; None keeps it in the folder.
+    """
+
+    def __init__(self, home: Path, database: str | None = None) -> None:
         self.home = home
-        self.engine = open_engine(f"sqlite:///{home / 'catalog.db'}")
+        self.database = database
+        places = Home(home, database)
+        places.prepare()
+        self.engine = open_engine(places.database_url)
         self.desk = Desk(
-            extractions=ExtractionStore(home / "lance", PictureKeys(self.engine, VAULT)),
-            hashes=HashStore(home / "lance-hashes", VAULT),
-            references=References(home / "lance", VAULT, self.engine),
-            findings=FindingStore(home / "lance", self.engine),
+            extractions=ExtractionStore(places.extractions, PictureKeys(self.engine, VAULT)),
+            hashes=HashStore(places.hashes, VAULT),
+            references=References(places.references, VAULT, self.engine),
+            findings=FindingStore(places.findings, self.engine),
             suppressions=Suppressions(self.engine),
             holds=Holds(self.engine),
         )
@@ -114,9 +122,9 @@ class World:
         }
 
 
-def fill(home: Path) -> World:
+def fill(home: Path, database: str | None = None) -> World:
     """A checkpoint that leaked pictures 1 and 2 (mirrored), whose base gives 3 by itself; 4 is nobody's."""
-    world = World(home)
+    world = World(home, database)
     for name, seeds in (("artist", (1, 2, 3)), ("decoys", (11, 12))):
         folder = home / name
         folder.mkdir(parents=True)

@@ -15,14 +15,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
+from fakes_databases import new_database
 
 UNPRIVILEGED = ("postgres", "nobody")
 """The server refuses to run as root, who runs it as one of these."""
-_NUMBERS = count(1)
 
 
 def binaries() -> Path | None:
@@ -74,14 +73,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'new' / 'catalog.db'}"
         return
-    server = request.getfixturevalue("postgres")
-    import psycopg
+    with new_database(request.getfixturevalue("postgres")) as url:
+        yield url
 
-    name = f"test_{next(_NUMBERS)}"
-    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-        yield server.replace("/postgres?", f"/{name}?")
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def home_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where the tests of a module keep a home's database: None is in the home's folder."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with new_database(request.getfixturevalue("postgres")) as url:
+        yield url
 
 
 def _user() -> str | None:

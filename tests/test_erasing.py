@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes_databases import copied
 from fakes_matching import NOW, World, extraction, fill, picture, scan
 from fakes_scanner import VAULT
 
@@ -18,6 +20,8 @@ from reports.custody.journal import Journal
 from reports.custody.traces import read_back
 from reports.finding import ReportError
 from scanner.vault import Vault, heads
+
+pytest_plugins = ("fakes_postgres",)
 
 
 def on_disk(folder: Path, content: bytes) -> bool:
@@ -36,18 +40,21 @@ def eraser(world: World) -> Eraser:
 
 
 @pytest.fixture(scope="module")
-def matched(tmp_path_factory) -> Path:
-    home = tmp_path_factory.mktemp("matched")
-    world = fill(home)
+def matched(tmp_path_factory: pytest.TempPathFactory, home_database: str | None) -> World:
+    world = fill(tmp_path_factory.mktemp("matched"), home_database)
     scan(world.extractions, "dogs", extraction(0, picture(1), picture(30)))
     world.match()
-    return home
+    world.engine.dispose()
+    return world
 
 
 @pytest.fixture
-def world(matched: Path, tmp_path: Path) -> World:
-    shutil.copytree(matched, tmp_path / "home")
-    return World(tmp_path / "home")
+def world(matched: World, tmp_path: Path) -> Iterator[World]:
+    shutil.copytree(matched.home, tmp_path / "home")
+    with copied(matched.database) as database:
+        world = World(tmp_path / "home", database)
+        yield world
+        world.engine.dispose()
 
 
 def ids(world: World) -> list[str]:
@@ -55,13 +62,13 @@ def ids(world: World) -> list[str]:
 
 
 def test_an_extraction_goes_with_all_that_is_known_of_it(world: World) -> None:
-    (world.home / "report").mkdir()
     (world.home / "report" / "report.html").write_text("<img src=data:image/png;base64,AAAA>")
     name = next(one.match.extraction_id for one in world.store.findings() if one.match.ref_id == "2.png")
     seals = [*world.extractions.seals([name]), *world.desk.hashes.seals([name])]
     described = world.extractions.row(name)["descriptor"]
     before, others = ids(world), len(world.store.findings())
-    assert all(on_disk(world.home, seal) for seal in seals)
+    in_home = seals if world.database is None else seals[1:]  # the first is the picture's key, in SQL
+    assert all(on_disk(world.home, seal) for seal in in_home)
 
     done = eraser(world).erase_extractions(name, [name], who="ann", why="asked by the person shown")
 
@@ -156,6 +163,40 @@ def test_a_hold_stands_in_the_way(world: World) -> None:
         eraser(world).erase_set("artist", who="ann", why="asked")
     assert name in ids(world)
     assert Journal(world.engine).unfinished() == []
+
+
+def test_what_was_found_with_a_set_and_is_held_stands_in_its_way(world: World) -> None:
+    (held, *_) = (one for one in world.store.findings() if one.match.ref_id == "2.png")
+    with world.engine.begin() as db:
+        world.desk.holds.put(db, held.id, "ben", "court")
+    with pytest.raises(ReportError, match=f"{held.match.extraction_id}: is under a legal hold"):
+        eraser(world).erase_set("artist", who="ann", why="the agreement ended")
+    assert held in world.store.findings()
+    with world.engine.begin() as db:
+        world.desk.holds.release(db, held.id, "ben")
+    eraser(world).erase_set("artist", who="ann", why="the agreement ended")
+    assert world.extractions.image_ids() == set()
+
+
+def test_a_database_beside_the_home_is_read_back_too(matched: World, tmp_path: Path) -> None:
+    if matched.database is not None:
+        return
+    shutil.copytree(matched.home, tmp_path / "home")
+    place = (tmp_path / "home" / "catalog.db").rename(tmp_path / "elsewhere.db")
+    world = World(tmp_path / "home", f"sqlite:///{place}")
+    name = ids(world)[0]
+    (key,) = world.extractions.keys.sealed([name])
+    assert on_disk(tmp_path, key)
+    world.extractions.keys.scrub = lambda: None  # type: ignore[method-assign]  # as where somebody reads it
+    with pytest.raises(ReportError, match=r"traces are still in /.*elsewhere\.db"):
+        eraser(world).erase_extractions(name, [name], who="ann", why="asked")
+    world.engine.dispose()
+    world = World(tmp_path / "home", world.database)
+    world.extractions.erase_dropped()
+    (done,) = eraser(world).go_on()
+    assert not on_disk(tmp_path, key)
+    assert receipt.check(done.receipt)["not_read"] == []
+    world.engine.dispose()
 
 
 def test_without_a_reason_nothing_is_erased(world: World) -> None:

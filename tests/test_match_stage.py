@@ -309,7 +309,7 @@ def test_a_setting_that_names_no_set_is_an_error(world, settings):
 
 def test_two_matchings_at_once_are_refused(world):
     with world.store.writing(), pytest.raises(ReportError, match="another process"):
-        world.match(desk=replace(world.desk, findings=FindingStore(world.home / "lance", world.engine)))
+        world.match(desk=replace(world.desk, findings=FindingStore(world.store.path, world.engine)))
 
 
 def test_progress_tells_what_is_done(world):
@@ -352,9 +352,9 @@ POINTS = [
 def dying(world, cls, name, after, death):
     broken = dies(cls, name, after=after, death=death)
     stores = {
-        HashStore: ("hashes", lambda: broken(world.home / "lance-hashes", VAULT)),
-        FindingStore: ("findings", lambda: broken(world.home / "lance", world.engine)),
-        ExtractionStore: ("extractions", lambda: broken(world.home / "lance", world.extractions.keys)),
+        HashStore: ("hashes", lambda: broken(world.desk.hashes.path, VAULT)),
+        FindingStore: ("findings", lambda: broken(world.store.path, world.engine)),
+        ExtractionStore: ("extractions", lambda: broken(world.extractions.path, world.extractions.keys)),
     }
     place, make = stores[cls]
     return {"desk": replace(world.desk, **{place: make()})}

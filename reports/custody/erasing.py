@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from reports.custody import receipt
-from reports.custody.audit import AuditLog
+from reports.custody.audit import AuditLog, Entry
 from reports.custody.journal import Erasure, Journal
 from reports.custody.traces import ReadBack, read_back
-from reports.finding import Finding, ReportError
+from reports.finding import ReportError
 from reports.matching.stage import Desk
 from scanner.vault import Vault, heads
 
@@ -53,27 +53,41 @@ class Eraser:
             EraseError, StoreError: a store cannot be written.
         """
         gone, findings = set(ids), self.desk.findings.findings()
-        self._refuse_held(gone, findings)
         resting = tuple(sorted(one.id for one in findings if one.match.extraction_id in gone))
-        return self._erase(subject, None, tuple(sorted(gone)), resting, who=who, why=why)
+
+        def refuse_held() -> None:
+            self._refuse(self.desk.held(findings) & gone)
+
+        return self._erase(subject, None, tuple(sorted(gone)), resting, refuse_held, who=who, why=why)
 
     def erase_set(self, name: str, *, who: str, why: str) -> Erased:
         """Erase a reference set, what was found with it, and pictures that were kept for its sake alone.
 
         Raises:
-            ReportError: there is no such set, it is under a legal hold, or traces are left.
+            ReportError: there is no such set, it or what was found with it is under a legal hold, or traces
+                are left.
             EraseError, StoreError: a store cannot be written.
         """
         self.desk.references.named([name])
-        if f"set {name}" in self.desk.holds.subjects():
-            raise ReportError(f"set {name}: is under a legal hold; leaksweep hold says whose")
-        found = self.desk.findings.findings()
-        resting = tuple(sorted(one.id for one in found if one.match.set_name == name))
-        return self._erase(f"set {name}", name, (), resting, who=who, why=why)
+        findings = self.desk.findings.findings()
+        found = [one for one in findings if one.match.set_name == name]
+        resting = tuple(sorted(one.id for one in found))
+
+        def refuse_held() -> None:
+            self._refuse({f"set {name}"} & self.desk.holds.subjects())
+            self._refuse(self.desk.held(findings) & {one.match.extraction_id for one in found})
+
+        return self._erase(f"set {name}", name, (), resting, refuse_held, who=who, why=why)
 
     def go_on(self) -> list[Erased]:
-        """End what an earlier process began and did not end."""
-        return [self._carry_out(one) for one in self._journal.unfinished()]
+        """End what an earlier process began and did not end.
+
+        Raises:
+            ReportError: another process writes to the stores, perhaps ends it; or traces are left.
+            EraseError, StoreError: a store cannot be written.
+        """
+        with self.desk.findings.writing():
+            return [self._carry_out(one) for one in self._journal.unfinished()]
 
     @property
     def _journal(self) -> Journal:
@@ -85,41 +99,48 @@ class Eraser:
         set_name: str | None,
         extractions: tuple[str, ...],
         findings: tuple[str, ...],
+        refuse_held: Callable[[], None],
         *,
         who: str,
         why: str,
     ) -> Erased:
         if not why.strip():
             raise ReportError(f"{subject}: say why; the receipt and the audit log will tell it")
-        seals = [*self.desk.extractions.seals(extractions), *self.desk.hashes.seals(extractions)]
-        if set_name is not None:
-            seals += self.desk.references.seals(set_name)
-        begun = self._journal.begin(
-            subject=subject,
-            set_name=set_name,
-            extractions=extractions,
-            findings=findings,
-            heads=heads(seals),
-            who=who,
-            why=why.strip(),
-            begun_at=self._now(),
-        )
-        return self._carry_out(begun)
+        with self.desk.findings.writing():
+            seals = [*self.desk.extractions.seals(extractions), *self.desk.hashes.seals(extractions)]
+            if set_name is not None:
+                seals += self.desk.references.seals(set_name)
+            journal = self._journal
+            with self.desk.findings.engine.begin() as db:
+                # A hold comes before the decision, and stops it, or after.
+                self.desk.holds.stand_still(db)
+                refuse_held()
+                begun = journal.begin(
+                    db,
+                    subject=subject,
+                    set_name=set_name,
+                    extractions=extractions,
+                    findings=findings,
+                    heads=heads(seals),
+                    who=who,
+                    why=why.strip(),
+                    begun_at=self._now(),
+                )
+            return self._carry_out(begun)
 
     def _carry_out(self, one: Erasure) -> Erased:
         """Every step can be done twice, so a kill anywhere is made good by doing them again."""
         desk = self.desk
-        with desk.findings.writing():
-            desk.extractions.erase_images(one.extractions, "erased")
-            desk.hashes.delete(one.extractions)
-            desk.extractions.delete(one.extractions)
-            if one.set_name is not None:
-                desk.references.forget(one.set_name)
-            desk.findings.forget(extractions=one.extractions, findings=one.findings, set_name=one.set_name)
-            if one.set_name is not None:
-                self._drop_pictures_kept_for_nothing()
-            self._remove_report()
-        read = read_back(self.root, one.heads)
+        desk.extractions.erase_images(one.extractions, "erased")
+        desk.hashes.delete(one.extractions)
+        desk.extractions.delete(one.extractions)
+        if one.set_name is not None:
+            desk.references.forget(one.set_name)
+        desk.findings.forget(extractions=one.extractions, findings=one.findings, set_name=one.set_name)
+        if one.set_name is not None:
+            self._drop_pictures_kept_for_nothing()
+        self._remove_report()
+        read = read_back(self.root, one.heads, beside=self._database_elsewhere())
         if read.found:
             raise ReportError(
                 f"{one.subject}: erased, but traces are still in {', '.join(read.found[:5])}; close whatever "
@@ -128,34 +149,18 @@ class Eraser:
         return self._conclude(one, read)
 
     def _conclude(self, one: Erasure, read: ReadBack) -> Erased:
-        engine = self.desk.findings.engine
-        counts: dict[str, Any] = {
-            "extractions": len(one.extractions),
-            "findings": len(one.findings),
-            "set": one.set_name,
-        }
-        entry = self.audit.append(one.who, "erase", one.subject, {**counts, "why": one.why})
+        """The entry in the log and the end in the journal in one transaction, the receipt within it.
+
+        A kill before it is kept leaves a receipt whose place the next one takes.
+        """
         ended = self._now()
-        content = {
-            "what": WHAT,
-            "subject": one.subject,
-            "asked_by": one.who,
-            "why": one.why,
-            "begun_at": one.begun_at,
-            "ended_at": ended,
-            **counts,
-            "extraction_ids": list(one.extractions),
-            "finding_ids": list(one.findings),
-            "looked_for": len(one.heads),
-            "files_read": read.files,
-            "bytes_read": read.bytes,
-            "found": len(read.found),
-            "not_read": [] if engine.dialect.name == "sqlite" else ["the database server's own files"],
-            "audit_entry": entry.digest,
-        }
-        text = receipt.signed(content, self.vault)
-        path = receipt.write(self.root / "receipts", f"erasure-{one.number:06d}", text)
-        self._journal.end(one.number, ended, path.name)
+        counts = {"extractions": len(one.extractions), "findings": len(one.findings), "set": one.set_name}
+        journal = self._journal
+        with self.desk.findings.engine.begin() as db:
+            entry = self.audit.append(one.who, "erase", one.subject, {**counts, "why": one.why}, db=db)
+            text = receipt.signed(self._content(one, read, entry, ended), self.vault)
+            path = receipt.write(self.root / "receipts", f"erasure-{one.number:06d}", text)
+            journal.end(db, one.number, ended, path.name)
         return Erased(
             subject=one.subject,
             extractions=one.extractions,
@@ -165,23 +170,56 @@ class Eraser:
             receipt=path,
         )
 
+    def _content(self, one: Erasure, read: ReadBack, entry: Entry, ended: str) -> dict[str, Any]:
+        return {
+            "what": WHAT,
+            "subject": one.subject,
+            "asked_by": one.who,
+            "why": one.why,
+            "begun_at": one.begun_at,
+            "ended_at": ended,
+            "extractions": len(one.extractions),
+            "findings": len(one.findings),
+            "set": one.set_name,
+            "extraction_ids": list(one.extractions),
+            "finding_ids": list(one.findings),
+            "looked_for": len(one.heads),
+            "files_read": read.files,
+            "bytes_read": read.bytes,
+            "found": len(read.found),
+            "not_read": [] if self._database is not None else ["the database server's own files"],
+            "audit_entry": entry.digest,
+        }
+
+    @property
+    def _database(self) -> Path | None:
+        """The database's file; None where a server keeps it."""
+        url = self.desk.findings.engine.url
+        return Path(url.database or "").resolve() if url.get_backend_name() == "sqlite" else None
+
+    def _database_elsewhere(self) -> list[Path]:
+        """Files of a database that does not lie in the home, which has to be read back with it."""
+        if self._database is None or self._database.is_relative_to(self.root.resolve()):
+            return []
+        return [self._database, self._database.with_name(f"{self._database.name}-wal")]
+
     def _drop_pictures_kept_for_nothing(self) -> None:
         wanted = {match.extraction_id for match in self.desk.findings.matches()}
+        wanted |= self.desk.held(self.desk.findings.findings())
         idle = {fate.extraction_id for fate in self.desk.extractions.keys.fates() if fate.matched}
         self.desk.extractions.erase_images((idle - wanted) & self.desk.extractions.image_ids(), "set erased")
+
+    def _refuse(self, held: Collection[str]) -> None:
+        if held:
+            raise ReportError(
+                f"{min(held)}: is under a legal hold, so nothing was erased; leaksweep hold says whose"
+            )
 
     def _remove_report(self) -> None:
         if self.report.is_dir():
             for path in self.report.iterdir():
                 if path.is_file():
                     path.unlink()
-
-    def _refuse_held(self, ids: Collection[str], findings: Sequence[Finding]) -> None:
-        held = self.desk.held(findings).intersection(ids)
-        if held:
-            raise ReportError(
-                f"{sorted(held)[0]}: is under a legal hold, so nothing was erased; leaksweep hold says whose"
-            )
 
     def _now(self) -> str:
         return self.clock().astimezone(UTC).isoformat(timespec="seconds")

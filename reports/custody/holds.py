@@ -6,9 +6,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from crawler.catalog.engine import make_tables
+from crawler.catalog.rows import storable
 from reports.finding import Finding, ReportError
 
 metadata = MetaData()
@@ -23,6 +37,9 @@ holds = Table(
     Column("released_by", Text),
     Column("released_at", Text),
 )
+_OPEN = holds.c.released_at.is_(None)
+Index("legal_hold_open", holds.c.subject, unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
+"""Nothing is held twice at once, by two processes neither, so that one release ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +73,11 @@ class Holds:
         """
         if not why.strip():
             raise ReportError(f"{subject}: say why it has to be kept; whoever wants it erased will ask")
-        if self._active(db, subject):
-            raise ReportError(f"{subject}: is held already; leaksweep hold shows by whom and why")
-        db.execute(holds.insert().values(subject=subject, who=who, why=why.strip(), at=self._now()))
+        held = storable(subject), storable(who), storable(why.strip()), self._now()
+        try:
+            db.execute(holds.insert().values(dict(zip(("subject", "who", "why", "at"), held, strict=True))))
+        except IntegrityError as error:
+            raise ReportError(f"{subject}: is held already; leaksweep hold shows by whom and why") from error
 
     def release(self, db: Connection, subject: str, who: str) -> None:
         """End a hold, in the caller's transaction.
@@ -66,10 +85,19 @@ class Holds:
         Raises:
             ReportError: it is not held.
         """
-        open_ = (holds.c.subject == subject) & holds.c.released_at.is_(None)
-        done = db.execute(update(holds).where(open_).values(released_by=who, released_at=self._now()))
+        this = (holds.c.subject == storable(subject)) & _OPEN
+        done = db.execute(
+            update(holds).where(this).values(released_by=storable(who), released_at=self._now())
+        )
         if not done.rowcount:
             raise ReportError(f"{subject}: is not held; leaksweep hold lists what is")
+
+    def stand_still(self, db: Connection) -> None:
+        """Let nobody hold or release anything until the caller's transaction ends."""
+        if db.dialect.name == "postgresql":
+            db.execute(text("LOCK TABLE legal_hold IN SHARE MODE"))
+        else:
+            db.exec_driver_sql("BEGIN IMMEDIATE")
 
     def all(self) -> list[Hold]:
         """Every hold that ever was, in the order of the acts."""
@@ -99,10 +127,6 @@ class Holds:
         }
         by_name = {name for name, checkpoint in checkpoint_of if name in subjects or checkpoint in subjects}
         return frozenset(by_finding | by_name)
-
-    def _active(self, db: Connection, subject: str) -> bool:
-        query = select(holds.c.number).where(holds.c.subject == subject, holds.c.released_at.is_(None))
-        return db.execute(query).first() is not None
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="seconds")

@@ -5,9 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    RowMapping,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
 
 from crawler.catalog.engine import make_tables
+from crawler.catalog.rows import storable
 
 metadata = MetaData()
 erasures = Table(
@@ -56,6 +69,7 @@ class Journal:
 
     def begin(
         self,
+        db: Connection,
         *,
         subject: str,
         set_name: str | None,
@@ -66,38 +80,35 @@ class Journal:
         why: str,
         begun_at: str,
     ) -> Erasure:
-        """Write down what goes, before anything does."""
+        """Write down what goes, in the caller's transaction, before anything does."""
         row = {
-            "subject": subject,
+            "subject": storable(subject),
             "set_name": set_name,
             "extractions": json.dumps(extractions),
             "findings": json.dumps(findings),
             "heads": json.dumps(sorted(head.hex() for head in heads)),
-            "who": who,
-            "why": why,
+            "who": storable(who),
+            "why": storable(why),
             "begun_at": begun_at,
         }
-        with self.engine.begin() as db:
-            number = db.scalar(insert(erasures).values(row).returning(erasures.c.number))
-        return next(one for one in self.unfinished() if one.number == number)
+        return _erasure(db.execute(insert(erasures).values(row).returning(erasures)).mappings().one())
 
     def unfinished(self) -> list[Erasure]:
         """Those that were begun and not ended, oldest first."""
         query = select(erasures).where(erasures.c.ended_at.is_(None)).order_by(erasures.c.number)
         with self.engine.connect() as db:
-            rows = db.execute(query).mappings().all()
-        return [
-            Erasure(
-                **{name: row[name] for name in ("number", "subject", "set_name", "who", "why", "begun_at")},
-                extractions=tuple(json.loads(row["extractions"])),
-                findings=tuple(json.loads(row["findings"])),
-                heads=frozenset(bytes.fromhex(one) for one in json.loads(row["heads"])),
-            )
-            for row in rows
-        ]
+            return [_erasure(row) for row in db.execute(query).mappings()]
 
-    def end(self, number: int, ended_at: str, receipt: str) -> None:
-        """Write down that all is gone, and forget by what it was looked for."""
+    def end(self, db: Connection, number: int, ended_at: str, receipt: str) -> None:
+        """Write down, in the caller's transaction, that all is gone; forget by what it was looked for."""
         done = update(erasures).where(erasures.c.number == number)
-        with self.engine.begin() as db:
-            db.execute(done.values(ended_at=ended_at, receipt=receipt, heads="[]"))
+        db.execute(done.values(ended_at=ended_at, receipt=receipt, heads="[]"))
+
+
+def _erasure(row: RowMapping) -> Erasure:
+    return Erasure(
+        **{name: row[name] for name in ("number", "subject", "set_name", "who", "why", "begun_at")},
+        extractions=tuple(json.loads(row["extractions"])),
+        findings=tuple(json.loads(row["findings"])),
+        heads=frozenset(bytes.fromhex(one) for one in json.loads(row["heads"])),
+    )

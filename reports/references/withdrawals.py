@@ -7,7 +7,7 @@ from then on. So a kill between the two loses nothing, and brings nothing forwar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from crawler.catalog.engine import BYTEWISE, make_tables, upsert
+from crawler.catalog.rows import storable
 from reports.finding import ReportError
 
 metadata = MetaData()
@@ -83,10 +84,11 @@ class Withdrawals:
 
     def put(self, set_name: str, ref_id: str, *, who: str, why: str) -> Withdrawal:
         """Withdraw a reference in a person's name; again is no error, and the last reason counts."""
-        one = Withdrawal(set_name=set_name, ref_id=ref_id, at=self._now(), who=who, why=why)
-        row = {"set_name": set_name, "ref_id": ref_id, "at": one.at, "who": who, "why": why}
+        one = Withdrawal(
+            set_name=set_name, ref_id=ref_id, at=self._now(), who=storable(who), why=storable(why)
+        )
         with self._engine.begin() as db:
-            upsert(db, withdrawal, [{**row, "since": 0, "until": None}])
+            upsert(db, withdrawal, [{**asdict(one), "since": 0, "until": None}])
         return one
 
     def lift(self, set_name: str, ref_id: str) -> None:
