@@ -90,10 +90,6 @@ class Vault:
         """The key that signs receipts. Its public half may be shown to anybody."""
         return Ed25519PrivateKey.from_private_bytes(_derived(self._key, "receipts"))
 
-    def secret(self, purpose: str) -> bytes:
-        """32 bytes that only this key's holder can make, for keyed digests of one purpose."""
-        return _derived(self._key, f"secret {purpose}")
-
 
 class TwoKeys(Vault):
     """Opens what either of two keys sealed, and seals with the later one: for the time of a change."""

@@ -18,7 +18,7 @@ from reports.references import blocks
 from reports.settings import ReportsSettings
 
 
-def fill(root: Path, side: Path) -> None:
+def fill(root: Path, side: Path, **settings: Any) -> None:
     """Pictures, hashes, a set of pictures and a list in several blocks, made of what `side` will hold."""
     folder = side / "artist"
     folder.mkdir(parents=True)
@@ -27,7 +27,7 @@ def fill(root: Path, side: Path) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     codes = np.random.default_rng(5).bytes(32 * 50)
     listed = csv_list(side / "list.csv", *({"value": codes[at : at + 32].hex()} for at in range(0, 1600, 32)))
-    with opened_home(root) as stores, pytest.MonkeyPatch.context() as patch:
+    with opened_home(root, **settings) as stores, pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "ROWS", 20)
         stores.references.add_folder("artist", folder, [describe], now=NOW)
         stores.references.add_list("partner", listed, now=NOW)

@@ -96,7 +96,7 @@ def test_killed_anywhere_and_run_again_it_ends_the_same(where: str, filled: Path
     done = child(undisturbed, where, 0)
     assert done.returncode == 0, done.stderr
     steps, expected = int(done.stdout.splitlines()[-1]), opened(filled)
-    points = spread(steps, 30)
+    points = spread(steps, 20)
     with ThreadPoolExecutor(2) as pool:
         gone_on = partial(killed_and_gone_on, tmp_path, filled, where)
         for kill_at, found in zip(points, pool.map(gone_on, points), strict=True):

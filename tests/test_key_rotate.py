@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes_home import opened_home
 from fakes_rotation import fill, opened, seals
+from test_references_sealed import as_nobody
 
 from leaksweep.cli import main
 from leaksweep.home_lock import alone, among_others
 from reports.custody import receipt, succession
 from reports.references.sealed_store import SealedStore
+from scanner import picture_keys
 from scanner.key_change import KeyChanges
+from scanner.picture_keys import PictureKeys
 from scanner.seal_marks import SealMarks
 from scanner.vault import HEAD, MARK, TwoKeys, Vault, VaultError, heads, new_key, vault_in, vault_of
+
+pytest_plugins = ("fakes_postgres",)
 
 Call = Callable[..., int]
 
@@ -84,6 +92,61 @@ def test_everything_opens_with_the_new_key_and_nothing_of_the_old_one_is_left(
         VaultError, match=rf"this home's \({new.fingerprint}\); it was this home's key until it"
     ):
         opened(home, key_file=str(kept))
+
+
+def test_the_database_may_lie_elsewhere(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    home, elsewhere = tmp_path / "home", f"database={database_url}"
+    fill(home, tmp_path, database=database_url)
+    content = opened(home, database=database_url)
+    with opened_home(home, database=database_url) as stores:
+        before = seals(stores)
+    assert main(["key", "rotate", "--home", "home", "--set", elsewhere, "--json"]) == 0
+    said = json.loads(Path(json.loads(capsys.readouterr().out)["receipt"]).read_text())
+    assert said["not_read"] == ([] if "sqlite" in database_url else ["the database server's own files"])
+    assert on_disk(tmp_path, before) == 0
+    assert opened(home, database=database_url) == content
+
+
+def test_keys_are_sealed_anew_in_parts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_keys, "_AT_ONCE", 2)
+    with opened_home(home) as stores:
+        later = Vault(bytes(32))
+        names = sorted(stores.keys.held())
+        known = stores.keys.of(names)
+        assert list(stores.keys.opened_seals()) == stores.keys.sealed(names)
+        PictureKeys(stores.engine, TwoKeys(stores.vault, later)).reseal()
+        assert PictureKeys(stores.engine, later).of(names) == known
+
+
+@pytest.mark.parametrize(
+    ("closed", "said"),
+    [
+        ("", r"home: cannot be written \(Permission denied\); make it writable"),
+        ("lance", r"lance: is read-only, so reference sets cannot change; make it writable"),
+        ("keys", r"keys/key.new: a new key cannot be written: Permission denied"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_begun(
+    closed: str, said: str, filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(shutil.copytree(filled, Path(name) / "home"))
+        (home / "keys").mkdir()
+        (home / "key").rename(home / "keys" / "key")
+        (home / "open.lock").unlink()
+        for path in (Path(name), home, *home.rglob("*")):
+            shutil.chown(path, 65534 if os.getuid() == 0 else os.getuid())
+        (home / closed).chmod(0o555)
+        with as_nobody():
+            found = main(["key", "rotate", "--home", str(home), "--set", f"key_file={home / 'keys' / 'key'}"])
+        assert found == 2
+        assert re.search(said, capsys.readouterr().err)
+        (home / closed).chmod(0o755)
+        content = opened(home, key_file=str(home / "keys" / "key"))
+        assert content == opened(filled)
 
 
 def test_a_key_to_come_that_was_made_before_stays_in_its_file(
