@@ -128,6 +128,7 @@ def match(run: Run) -> Summary:
     """
     from reports.matching.stage import match_stage
 
+    shown = run.home.forget_shown_pictures()
     with opened(run) as stores, bar(" steps", run.no_bar, "matching") as show:
         digests = {
             checkpoint.id: checkpoint.sha256 for checkpoint in stores.catalog.checkpoints(superseded=True)
@@ -155,6 +156,8 @@ def match(run: Run) -> Summary:
     lines += [
         f"reference {one.ref_id} of {one.set_name} matches too much: quarantined" for one in found.floods
     ]
+    if shown:
+        lines.append("the last report's page showed pictures that may have gone, so it was removed")
     if not found.sets:
         lines.append("no reference sets, so nothing can match: leaksweep refs add NAME FOLDER")
     if found.canaries.missed:
