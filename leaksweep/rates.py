@@ -81,7 +81,8 @@ def as_json(table: RateTable) -> list[dict[str, Any]]:
 
 
 def text(table: RateTable) -> str:
-    """The table and its sentence, for a terminal."""
+    """The table, its sentence and what holds for all rows, for a terminal."""
+    from reports.rates.about import notes
     from reports.rates.sentence import sentence
 
     blocks: list[list[tuple[str, ...]]] = [[_HEAD, _line("all", table.total)]]
@@ -90,14 +91,14 @@ def text(table: RateTable) -> str:
         blocks.append([(", ".join(names), *[""] * (len(_HEAD) - 1)), *rows])
     widths = [max(len(row[column]) for block in blocks for row in block) for column in range(len(_HEAD))]
     lines = ["\n".join(_aligned(row, widths) for row in block) for block in blocks]
-    return "\n\n".join([*lines, sentence(table.total, table)])
+    return "\n\n".join([*lines, sentence(table.total, table), *notes(table)])
 
 
 def _line(name: str, rate: Rate) -> tuple[str, ...]:
     from reports.export.text import shortened, visible
     from reports.rates.correction import Correction
-    from reports.rates.sentence import per_cent, span
     from reports.rates.units import Fate
+    from reports.rates.words import per_cent, span
 
     estimate, correction = rate.estimate, rate.correction
     return (

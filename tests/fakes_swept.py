@@ -57,7 +57,7 @@ def swept_home(root: Path, *, names: tuple[str, ...] = ("cats", "dogs", "clean")
     first = HASHER(picture(1))
     listed = tuple(one for one in (first.phash, first.pdq, *codes(8)) if one is not None)
     with opened_home(root, **SETTINGS) as stores:
-        _scan(stores, names)
+        scan(stores, names)
         _refer(stores, root.parent / f"{root.name}-pictures", listed)
     match(run_of(root, **SETTINGS))
     with opened_home(root, **SETTINGS) as stores:
@@ -81,7 +81,8 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _scan(stores: Stores, names: tuple[str, ...]) -> None:
+def scan(stores: Stores, names: tuple[str, ...]) -> None:
+    """Scan checkpoints of these repositories; the first of them leaks pictures 1 and 2, the second 2."""
     jobs = [job(name) for name in names]
     jobs = [replace(one, recipe=stores.run.settings.recipe) for one in jobs]
     with stores.engine.begin() as db:

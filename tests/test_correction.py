@@ -74,12 +74,20 @@ def test_the_interval_is_near_the_closed_form_of_lang_and_reiczigel(x, n, a, n_s
     assert (one.low, one.high) == pytest.approx(lang_reiczigel(x, n, a, n_se, b, n_sp), abs=0.02)
 
 
+def test_a_leak_that_is_missed_may_still_meet_a_stranger():
+    # 1,000 checkpoints, 300 leak, 20 % of these are found, and 10 % of the others meet a stranger: of those
+    # that leak 60 + 24 have a finding, of those that do not 70. Taking 20 % for their share would give 54 %.
+    one = corrected(found(154, 1000), wrong(100, 1000), Sensitivity(value=0.2))
+    assert one.value == pytest.approx(0.3)
+    assert rogan_gladen(0.154, 0.2, 0.1) == pytest.approx(0.54)
+
+
 def test_known_exactly_the_inputs_carry_wilsons_bounds_through_the_formula():
     # Reiczigel, Földi and Ózsvári (2010): exact inputs only stretch the interval.
     estimate = found(40, 200)
     exact = FalseFindings(hit=10**10, of=10**12, decoys=1, references=1)
     one = corrected(estimate, exact, Sensitivity(value=0.5))
-    expected = [rogan_gladen(end, 0.5, 0.01) for end in (estimate.low, estimate.high)]
+    expected = [rogan_gladen(end, 0.5 + 0.5 * 0.01, 0.01) for end in (estimate.low, estimate.high)]
     assert (one.low, one.high) == pytest.approx(expected, abs=5e-4)
 
 
@@ -88,7 +96,9 @@ def test_known_exactly_the_inputs_carry_wilsons_bounds_through_the_formula():
 def test_the_share_lies_in_0_to_1_and_in_its_interval(count, hit, sensitive):
     one = corrected(found(count, 100), wrong(hit, 100), recall(sensitive, 60), draws=2001)
     if isinstance(one, str):
-        assert sensitive / 60 <= hit / 100
+        assert (
+            not 0 <= rogan_gladen(count / 100, sensitive / 60 * (1 - hit / 100) + hit / 100, hit / 100) <= 1
+        )
         return
     assert 0 <= one.low <= one.value + 0.02
     assert one.value - 0.02 <= one.high <= 1
@@ -96,20 +106,41 @@ def test_the_share_lies_in_0_to_1_and_in_its_interval(count, hit, sensitive):
 
 
 def test_what_falls_below_0_or_above_1_is_clipped_and_says_so():
-    low = corrected(found(1, 200), wrong(10, 200), None)
-    assert (low.value, low.clipped) == (0, True)
-    assert low.raw < 0
-    high = corrected(found(50, 100), wrong(0, 200), Sensitivity(value=0.2))
-    assert (high.value, high.clipped) == (1, True)
-    assert high.raw == pytest.approx(2.5)
+    low = corrected(found(1, 200), wrong(4, 200), None)
+    assert (low.value, low.low, low.clipped) == (0, 0, True)
+    assert low.raw < 0 < low.high
+    high = corrected(found(23, 100), wrong(0, 200), recall(4, 20))
+    assert (high.value, high.high, high.clipped) == (1, 1, True)
+    assert high.raw == pytest.approx(1.15)
     assert not corrected(found(10, 100), wrong(0, 200), None).clipped
 
 
-def test_a_search_that_tells_nothing_is_not_corrected():
-    reason = corrected(found(50, 100), wrong(40, 100), Sensitivity(value=0.3))
+def test_decoys_that_chance_cannot_make_worse_than_all_references_are_not_of_their_sort():
+    reason = corrected(found(1, 200), wrong(20, 200), None)
     assert reason == (
-        "a clean checkpoint gets a finding as often (0.4) as one that leaks (0.3), so findings tell nothing"
+        "decoys gave a finding to 10.0% of the checkpoints, more than the 0.5% that got one from all "
+        "references, and chance does not explain it: the decoys are not of the references' sort"
     )
+
+
+def test_a_sensitivity_that_leaves_no_room_for_what_was_found_is_not_of_these_checkpoints():
+    reason = corrected(found(50, 100), wrong(0, 200), Sensitivity(value=0.2))
+    assert reason == (
+        "50.0% have a finding, more than a method gives that finds 20.0% of what leaks, if all leaked: the "
+        "sensitivity is not that of these checkpoints and sets"
+    )
+
+
+def test_a_search_that_tells_nothing_is_not_corrected():
+    always = FalseFindings(hit=100, of=100, decoys=1, references=1)
+    reason = corrected(found(50, 100), always, Sensitivity(value=0.3))
+    assert reason == "every clean checkpoint gets a finding from the match, so findings tell nothing"
+
+
+def test_a_match_that_is_nearly_as_often_wrong_as_right_says_little_and_not_nothing():
+    one = corrected(found(50, 100), wrong(40, 100), Sensitivity(value=0.3))
+    assert one.value == pytest.approx(0.1 / (0.3 * 0.6))
+    assert (one.low, one.high) == (0, 1)
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -123,12 +154,13 @@ def test_the_same_seed_gives_the_same_interval():
         (0.30, 0.20, 0.010, 500, 105, 1),
         (0.50, 0.60, 0.020, 200, 100, 2),
         (0.10, 0.80, 0.000, 300, None, 1),
+        (0.30, 0.20, 0.100, 500, 105, 1),
     ],
 )
 def test_the_interval_holds_the_truth_19_times_in_20(leaks, sensitive, false, of, positives, times):
     rng, simulations = np.random.default_rng(11), 1000
     chance = 1 - (1 - false) ** times
-    counts = rng.binomial(of, leaks * sensitive + (1 - leaks) * chance, simulations)
+    counts = rng.binomial(of, leaks * sensitive + (1 - leaks * sensitive) * chance, simulations)
     hits = rng.binomial(of, false, simulations)
     recalls = np.maximum(1, rng.binomial(positives, sensitive, simulations)) if positives else None
     held = 0

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fakes_home import opened_home
 from fakes_reports import a_checkpoint, a_finding, a_matching, a_report, a_set
+from fakes_swept import SETTINGS, scan, swept_home
 
 from crawler.catalog import Catalog
 from crawler.catalog.engine import open_engine
 from crawler.catalog.selection import SelectionError
-from reports.finding import Severity
+from leaksweep import rates as leaksweep_rates
+from reports.finding import ExtractionEvidence, Severity
 from reports.findings.ladder import Verdict
 from reports.findings.states import Judged
 from reports.findings.store import FindingStore, Run
 from reports.rates.accuracy import FalseFindings
+from reports.rates.rate import RateTable
 from reports.rates.read import read_rates
+from reports.rates.units import Fate
 from reports.settings import ReportsSettings
 
 
@@ -32,10 +38,22 @@ def engine(tmp_path: Path):
 MATCHING = a_matching(a_set("watchlist", pairs=300), a_set("decoys", decoy=True, pairs=100))
 
 
+def evidence(extraction_id: str) -> ExtractionEvidence:
+    return ExtractionEvidence(
+        extraction_id=extraction_id,
+        nearest_other=None,
+        nearest_other_similarity=None,
+        shared=False,
+        recipes=1,
+        recipes_agreeing=(),
+    )
+
+
 def test_decoys_of_the_last_run_correct_the_rate(engine, tmp_path: Path) -> None:
     checkpoints = [a_checkpoint(f"owner{number}/lora") for number in range(10)]
     store = FindingStore(tmp_path / "findings", engine)
-    report = a_report(checkpoints, findings=[a_finding(checkpoints[0])], matching=MATCHING)
+    seen = {f"{one.key}-0": evidence(f"{one.key}-0") for one in checkpoints}
+    report = a_report(checkpoints, findings=[a_finding(checkpoints[0])], matching=MATCHING, evidence=seen)
     assert read_rates(report, engine, store).false_findings == "the matches with decoys were not read"
 
     verdict = Verdict(severity=Severity.HIGH, rule="x", explained_by_base=False)
@@ -63,3 +81,20 @@ def test_decoys_of_the_last_run_correct_the_rate(engine, tmp_path: Path) -> None
     assert table.total.correction.raw == pytest.approx((0.1 - (1 - 0.9**3)) / 0.9**3)
     with pytest.raises(SelectionError, match="no sample 'june'"):
         read_rates(report, engine, store, sample="june")
+
+
+def test_what_was_scanned_after_the_matching_is_open_and_not_clean(tmp_path: Path) -> None:
+    swept = swept_home(tmp_path / "home")
+    before = rates_of(swept.run)
+    assert (before.total.leaked, before.total.scanned, before.total.missing) == (2, 3, 0)
+    with opened_home(swept.root, **SETTINGS) as stores:
+        scan(stores, ("later",))
+    after = rates_of(swept.run)
+    assert (after.total.leaked, after.total.scanned, after.total.fates[Fate.OPEN]) == (2, 3, 1)
+    assert after.total.bounds == (0.5, 0.75)
+
+
+def rates_of(run) -> RateTable:
+    return leaksweep_rates.read(
+        run, by=[], sample=None, sensitivity=None, cluster="none", fail_on=None, now=datetime.now(UTC)
+    )

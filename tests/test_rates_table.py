@@ -36,10 +36,11 @@ from reports.rates.columns import RATES
 from reports.rates.facts import Facts
 from reports.rates.frame import rates_frame
 from reports.rates.rate import RateTable
-from reports.rates.sentence import described, per_cent, sentence, span
+from reports.rates.sentence import described, sentence
 from reports.rates.table import Drawn, rate_table
 from reports.rates.units import Fate
-from reports.settings import ReportsSettings
+from reports.rates.words import per_cent, span
+from reports.settings import Ladder, ReportsSettings
 from scanner.job import State
 
 
@@ -111,7 +112,7 @@ def test_both_inputs_of_the_correction_are_named():
     assert (
         "Corrected for the match's false findings (1.5 % of clean checkpoints, 95 % interval 0.5 to 4.3 %; "
         "3 of 212 scanned checkpoints matched a decoy; 1.05 times as many references as decoys) and for a "
-        "method that finds 20.0 % of those that leak, 13.5 to 28.6 % (our zoo), 71.0 % (95 % interval"
+        "method that finds 20.0 % of those that leak, 13.5 to 28.6 % (our zoo), 66.7 % (95 % interval"
     ) in text
     assert text.endswith(" leak. The rate says nothing of pictures that no set holds.")
 
@@ -151,9 +152,60 @@ def test_decoys_that_nobody_looked_at_are_not_taken_for_clean():
 
 
 def test_a_clipped_correction_says_what_the_formula_gave():
+    hits = [one.id for one in loras(212)[:5]]
+    text = said(a_table(leaking=2, left_out=0, decoy_hits=hits))
+    assert "it is 0 % (95 % interval 0 to 1.3 %; the formula gave -1.6 %, which cannot be)" in text
+
+
+def test_a_correction_that_contradicts_what_was_found_is_none():
     hits = [one.id for one in loras(212)[:40]]
     text = said(a_table(leaking=2, left_out=0, decoy_hits=hits))
-    assert "it is 0 % (95 % interval 0 to 0 %; the formula gave -23." in text
+    assert "There is no correction for errors of the match: decoys gave a finding to 19.6% of" in text
+
+
+def test_owners_who_meet_decoys_together_are_as_few_as_they_are():
+    checkpoints = [a_checkpoint(f"owner{number // 10}/{number}") for number in range(200)]
+    hits = [one.id for one in checkpoints[:10]]
+    alike, apart = (
+        rate_table(a_report(checkpoints), decoy_hits=hits, cluster=one).false_findings
+        for one in ("auto", "none")
+    )
+    assert (alike.hit, alike.of, apart.size) == (10, 200, None)
+    assert alike.interval[1] > 0.2 > 0.1 > apart.interval[1]
+
+
+def test_a_decoy_that_another_place_of_the_same_weights_matched_counts():
+    here, there = loras(2)
+    known = facts({here.id: ("aa", None, None), there.id: ("aa", None, None)})
+    table = rate_table(a_report([here, there]), facts=known, decoy_hits=[there.id])
+    assert (table.false_findings.hit, table.false_findings.of) == (1, 1)
+
+
+def test_decoys_that_were_judged_by_another_ladder_are_said_to_be():
+    strict = ReportsSettings(sets={"watchlist": Ladder(pdq_high=10, pdq_critical=10)})
+    table = rate_table(a_report(loras(3), settings=strict), decoy_hits=())
+    assert table.false_findings.other_ladder == ("watchlist",)
+    assert 'references as decoys; judged by another ladder than "watchlist")' in said(table)
+    both = ReportsSettings(sets=dict.fromkeys(("watchlist", "decoys"), strict.sets["watchlist"]))
+    assert not rate_table(a_report(loras(3), settings=both), decoy_hits=()).false_findings.other_ladder
+
+
+def test_what_waits_for_a_matching_is_open():
+    checkpoints = loras(4)
+    report = a_report(checkpoints, findings=[a_finding(one) for one in checkpoints[:2]])
+    total = rate_table(report, unmatched=[checkpoints[0].id, checkpoints[3].id]).total
+    assert (total.leaked, total.scanned, total.fates[Fate.OPEN]) == (1, 2, 2)
+    assert total.bounds == (0.25, 0.75)
+
+
+def test_a_sample_of_all_has_no_interval_left_and_no_infinity_in_its_row():
+    checkpoints = loras(20)
+    report = a_report(checkpoints, findings=[a_finding(one) for one in checkpoints[:4]])
+    table = rate_table(report, drawn=a_drawn(checkpoints, [(("sd1",), 20, 20)]), decoy_hits=())
+    assert "this is 20.0 % (which are all that there are, so no interval is left)." in said(table)
+    row = rates_frame(table).iloc[0]
+    assert row["method"] == "whole population"
+    assert pd.isna(row["effective_size"])
 
 
 def test_owners_who_repeat_are_named_and_widen_the_interval():

@@ -31,7 +31,7 @@ def rates(
         typer.Option(
             "--sensitivity",
             metavar="S",
-            help="Share of leaking checkpoints that the method finds: 0.2, 0.2:0.15-0.26 or 21/105.",
+            help="Share of leaking checkpoints whose leak is found: 0.2, 0.2:0.15-0.26 or 21/105.",
         ),
     ] = None,
     sensitivity_source: Annotated[
@@ -56,6 +56,7 @@ def rates(
     from datetime import UTC, datetime
 
     from leaksweep import rates as made
+    from reports.rates.about import content as about
     from reports.rates.accuracy import read_sensitivity
 
     table = made.read(
@@ -69,9 +70,8 @@ def rates(
     )
     files = made.write(table, out) if out else []
     written = f"\n\nwritten to {out}" if out else ""
-    run.finish(
-        {"rates": made.as_json(table), "files": [str(path) for path in files]}, made.text(table) + written
-    )
+    content = {"rates": made.as_json(table), "about": about(table), "files": [str(path) for path in files]}
+    run.finish(content, made.text(table) + written)
     return 0
 
 

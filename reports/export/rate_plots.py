@@ -17,7 +17,7 @@ from reports.export.plots import LONGEST, svg
 from reports.export.text import shortened, visible
 from reports.rates.correction import Correction
 from reports.rates.rate import Rate, RateTable
-from reports.rates.sentence import at_least
+from reports.rates.words import at_least
 
 INK, GREY = "#000000", "#767676"
 WIDTH = 7.2

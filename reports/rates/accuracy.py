@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
+from reports.export.text import shortened, visible
 from reports.finding import Match, ReportError, Severity
 from reports.findings.ladder import judge
 from reports.rates.estimate import Floats, Z, wilson
@@ -34,6 +35,10 @@ class FalseFindings:
     """Pairs of extraction and decoy that were compared."""
     references: int
     """Pairs of extraction and reference."""
+    size: float | None = None
+    """Independent checkpoints that the interval is as wide as, where one owner's are alike; None: `of`."""
+    other_ladder: tuple[str, ...] = ()
+    """Sets whose matches are judged by other numbers than the decoys': the rate is not theirs."""
 
     @property
     def value(self) -> float:
@@ -49,14 +54,23 @@ class FalseFindings:
     @property
     def source(self) -> str:
         """How it was measured, in words."""
+        unlike = f"; judged by another ladder than {_listed(self.other_ladder)}" if self.other_ladder else ""
         return (
             f"{self.hit:,} of {self.of:,} scanned checkpoints matched a decoy; "
-            f"{self.references / self.decoys:.3g} times as many references as decoys"
+            f"{self.references / self.decoys:.3g} times as many references as decoys{unlike}"
         )
 
     def at(self, z: Floats) -> Floats:
         """The chance at normal quantiles: its confidence distribution."""
-        return self._scaled(wilson(self.hit / self.of, self.of, z))
+        return self._scaled(wilson(self.hit / self.of, float(self.size or self.of), z))
+
+    def one_at_least(self, chance: float) -> float:
+        """Chance that one at least of the scanned checkpoints gets a finding, were all clean and independent.
+
+        Args:
+            chance: of each of them, such as `value` or an end of `interval`.
+        """
+        return float(1 - (1 - chance) ** self.of)
 
     def _scaled(self, share: Floats) -> Floats:
         return np.asarray(1 - (1 - share) ** (self.references / self.decoys), np.float64)
@@ -64,7 +78,11 @@ class FalseFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
-    """The share of leaking checkpoints in which the method finds the leak."""
+    """The share of leaking checkpoints in which the method finds a picture that leaked.
+
+    Not the share that gets a finding: of those missed, some meet a stranger as clean ones do, which the
+    correction adds.
+    """
 
     value: float
     """Above 0, at most 1."""
@@ -125,14 +143,20 @@ def decoy_hits(matches: Iterable[Match], settings: ReportsSettings, at: Severity
 
 
 def false_findings(
-    matching: MatchSummary | None, hit: int | None, of: int, negatives: Collection[str] = ()
+    matching: MatchSummary | None,
+    hit: int | None,
+    of: int,
+    settings: ReportsSettings | None = None,
+    size: float | None = None,
 ) -> FalseFindings | str:
     """Return how often the match gave false findings, or why that is not known.
 
     Args:
         hit: scanned checkpoints that matched a decoy, of so many; None: nobody looked.
-        negatives: sets whose matches are never findings.
+        settings: whose negative sets give no findings, and whose ladders are compared; None: the defaults.
+        size: as `FalseFindings.size`.
     """
+    settings = settings or ReportsSettings()
     if matching is None:
         return "nothing was matched"
     decoys = sum(one.pairs for one in matching.sets if one.decoy)
@@ -145,8 +169,24 @@ def false_findings(
         return "the matches with decoys were not read"
     if not of:
         return "nothing was scanned"
-    references = compared(matching, negatives)
-    return FalseFindings(hit=hit, of=of, decoys=decoys, references=references)
+    return FalseFindings(
+        hit=hit,
+        of=of,
+        decoys=decoys,
+        references=compared(matching, settings.negatives),
+        size=size,
+        other_ladder=_other_ladder(matching, settings),
+    )
+
+
+def _other_ladder(matching: MatchSummary, settings: ReportsSettings) -> tuple[str, ...]:
+    ladders = [settings.ladder_of(one.name) for one in matching.sets if one.decoy]
+    looked_for = (one.name for one in matching.sets if not one.decoy and one.name not in settings.negatives)
+    return tuple(name for name in looked_for if any(settings.ladder_of(name) != one for one in ladders))
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(f'"{visible(shortened(name, 60))}"' for name in names)
 
 
 def compared(matching: MatchSummary | None, negatives: Collection[str] = ()) -> int:

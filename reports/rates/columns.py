@@ -19,13 +19,19 @@ RATES = (
     Column("skipped_by_reason", "string", "The same by reason, most frequent first, such as `gated 12`."),
     Column("outside", "int64", "Left out because they are no fine-tune of their own; in no denominator."),
     Column("failed", "int64", "Gave an error when they were scanned."),
-    Column("open", "int64", "Planned and not yet done; members of a sample that no hub shows any more."),
+    Column(
+        "open", "int64", "Not yet done: to be scanned, to be matched, or of a sample and on no hub any more."
+    ),
     Column("unplanned", "int64", "In the catalog, and no plan asked for them; in no denominator."),
     Column("rate", "double", "Share that leaks, 0 to 1: leaked / scanned, weighted where there is a sample."),
     Column("low", "double", "Lower end of the rate's 95 % interval."),
     Column("high", "double", "Upper end."),
     Column("method", "string", "How the interval was made."),
-    Column("effective_size", "double", "Independent checkpoints that the interval is as wide as."),
+    Column(
+        "effective_size",
+        "double",
+        "Independent ones that the interval is as wide as; null: all were scanned.",
+    ),
     Column("kish_size", "double", "(sum of weights)² / sum of squared weights; scanned, without weights."),
     Column("clusters", "int64", "Owners among the scanned ones; null where they were not told apart."),
     Column("population", "double", "Contents that the scanned ones stand for: the sum of their weights."),
@@ -45,5 +51,9 @@ RATES = (
     Column("sensitivity_high", "double", "Upper end."),
     Column("sensitivity_source", "string", "Where it was measured, in the operator's words."),
     Column("sample", "string", "Name of the sample whose weights were used; null without one."),
+    Column("version", "string", "Of leaksweep."),
+    Column("generated_at", "string", "When the rates were worked out, ISO 8601, UTC."),
+    Column("run", "int64", "Number of the matching that they rest on; null: nothing was matched."),
+    Column("recipe_id", "string", "Recipe of the last scan, 12 hex digits."),
     Column("sentence", "string", "The row in plain words."),
 )

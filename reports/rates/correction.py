@@ -1,24 +1,29 @@
 """From the share that was found to the share that leaks: Rogan and Gladen's correction, with its interval.
 
-With p the share found, f the chance of a clean checkpoint to get a finding (1 - specificity) and s the
-sensitivity, the share that leaks is (p - f) / (s - f) (Rogan and Gladen, American Journal of Epidemiology
-107 (1978) 71-76). Its interval draws p, f and s from their confidence distributions, as Bayer, Fay and
-Graubard do for surveys with imperfect tests (Statistics in Medicine 42, 2023; arXiv 2205.13494), by a Latin
-hypercube; each distribution is the one whose quantiles are the interval that is shown for the input.
+With p the share found, f the chance of a clean checkpoint to get a finding (1 - specificity) and t that of a
+leaking one, the share that leaks is (p - f) / (t - f) (Rogan and Gladen, American Journal of Epidemiology 107
+(1978) 71-76). Sensitivity s is measured as the share of leaking checkpoints whose leak is found, and those
+missed meet strangers as clean ones do, so t = s + (1 - s) f and t - f = s (1 - f).
+
+The interval draws p, f and s from their confidence distributions, as Bayer, Fay and Graubard do for surveys
+with imperfect tests (Statistics in Medicine 42, 2023; arXiv 2205.13494), by a Latin hypercube; each
+distribution is the one whose quantiles are the interval that is shown for the input.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import norm
 
 from reports.rates.accuracy import FalseFindings, Sensitivity
-from reports.rates.estimate import Estimate, wilson
+from reports.rates.estimate import Estimate, Floats, wilson
 from reports.rates.leakage import CONFIDENCE
 
 DRAWS = 20_001
+Share = TypeVar("Share", float, Floats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +60,28 @@ def corrected(
     """
     certain = sensitivity or Sensitivity(value=1.0)
     wrong = false_findings.value
-    if certain.value <= wrong:
-        return (
-            f"a clean checkpoint gets a finding as often ({wrong:.3g}) as one that leaks "
-            f"({certain.value:.3g}), so findings tell nothing"
-        )
-    raw = rogan_gladen(found.value, certain.value, wrong)
+    if wrong >= 1:
+        return "every clean checkpoint gets a finding from the match, so findings tell nothing"
+    raw = rogan_gladen(found.value, _found_of_leaking(certain.value, wrong), wrong)
     quantiles = norm.ppf((np.arange(draws) + 0.5) / draws)
     shuffled = np.random.default_rng(seed).permuted(np.stack([quantiles, quantiles]), axis=1)
     p = wilson(found.value, found.effective_size, quantiles)
-    f, s = false_findings.at(shuffled[0]), certain.at(shuffled[1])
-    telling = s > f
-    shares = np.clip((p - f) / np.where(telling, s - f, 1.0), 0.0, 1.0)
-    # Where a draw makes the findings tell nothing, the share may be anything.
-    low = np.quantile(np.where(telling, shares, 0.0), (1 - CONFIDENCE) / 2)
-    high = np.quantile(np.where(telling, shares, 1.0), (1 + CONFIDENCE) / 2)
+    # A draw of 1 would divide by 0; just below it the share is as far out, and is clipped.
+    f, s = np.minimum(false_findings.at(shuffled[0]), 1 - 1e-12), certain.at(shuffled[1])
+    shares = rogan_gladen(p, _found_of_leaking(s, f), f)
+    low, high = np.quantile(shares, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    if high < 0:
+        return (
+            f"decoys gave a finding to {wrong:.1%} of the checkpoints, more than the {found.value:.1%} that "
+            "got one from all references, and chance does not explain it: the decoys are not of the "
+            "references' sort"
+        )
+    if low > 1:
+        return (
+            f"{found.value:.1%} have a finding, more than a method gives that finds {certain.value:.1%} "
+            "of what leaks, if all leaked: the sensitivity is not that of these checkpoints and sets"
+        )
+    low, high = np.clip((low, high), 0, 1)
     return Correction(
         value=min(max(raw, 0.0), 1.0),
         low=float(low),
@@ -80,6 +92,15 @@ def corrected(
     )
 
 
-def rogan_gladen(found: float, sensitivity: float, false_positive: float) -> float:
-    """Return (p + specificity - 1) / (sensitivity + specificity - 1), which may lie outside of 0 to 1."""
+def rogan_gladen(found: Share, sensitivity: Share, false_positive: Share) -> Share:
+    """Return (p + specificity - 1) / (sensitivity + specificity - 1), which may lie outside of 0 to 1.
+
+    Args:
+        sensitivity: share of leaking checkpoints that get a finding, a true or a false one.
+    """
     return (found - false_positive) / (sensitivity - false_positive)
+
+
+def _found_of_leaking(sensitivity: Share, false_positive: Share) -> Share:
+    """Share of leaking checkpoints that get a finding: of what leaked, or else of a stranger."""
+    return sensitivity + (1 - sensitivity) * false_positive

@@ -1,8 +1,9 @@
 """A share with its interval: weighted or not, of independent checkpoints or of clusters of them.
 
 The estimator is Hájek's, its variance comes from Taylor's linearisation (Särndal, Swensson and Wretman 1992,
-chapter 5), the interval is Wilson's (1927) on the effective sample size, with the adjustment for few degrees
-of freedom of Korn and Graubard (1998). Without weights and clusters it is Wilson's interval, to the digit.
+chapter 5), of clusters with the correction of Bell and McCaffrey (`reports.rates.clusters`). The interval is
+Wilson's (1927) on the effective sample size, with the adjustment for few degrees of freedom of Korn and
+Graubard (1998). Without weights and clusters it is Wilson's interval, to the digit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from reports.rates.clusters import cluster_spread
 from reports.rates.leakage import CONFIDENCE
 
 Floats = NDArray[np.float64]
@@ -33,7 +35,7 @@ class Estimate:
     high: float
     method: Method
     effective_size: float
-    """Independent units of a simple random sample whose interval would be as wide."""
+    """Independent units of a simple random sample whose interval would be as wide; inf: all were scanned."""
     kish_size: float
     """Kish (1965): (Σw)² / Σw², what unequal weights alone leave of the sample."""
     clusters: int | None = None
@@ -74,19 +76,21 @@ def simple(leaks: NDArray[np.bool_]) -> Estimate | None:
 def clustered(leaks: NDArray[np.bool_], clusters: NDArray[np.int64]) -> Estimate | None:
     """Estimate from units of which those of one cluster are alike; None without any.
 
-    Where none or all leak, nothing tells how alike they are: then each cluster counts as one unit.
+    Where none or all leak, nothing tells how alike they are: then those of one cluster are taken to be one.
+
+    Args:
+        clusters: 0 to G - 1, in the order of `leaks`; none is empty.
     """
     plain = simple(leaks)
     if plain is None:
         return None
-    totals = np.bincount(clusters, leaks - plain.value)
-    number, size = len(np.unique(clusters)), len(leaks)
-    if plain.value in (0.0, 1.0) or number < 2:
-        effective = float(number)
+    sizes, size = np.bincount(clusters).astype(np.float64), len(leaks)
+    if plain.value in (0.0, 1.0) or len(sizes) < 2:
+        effective = float(size**2 / (sizes**2).sum())
     else:
-        variance = number / (number - 1) * float((totals**2).sum()) / size**2
-        effective = _effective(plain.value, variance, size, freedom=number - 1)
-    return _estimate(plain.value, effective, "wilson, clusters", size, size, clusters=number)
+        spread = cluster_spread(np.bincount(clusters, leaks).astype(np.float64), sizes)
+        effective = _effective(plain.value, spread.variance, size, freedom=spread.freedom)
+    return _estimate(plain.value, effective, "wilson, clusters", size, size, clusters=len(sizes))
 
 
 def weighted(
@@ -131,10 +135,13 @@ def wilson(value: float | Floats, size: float | Floats, z: float | Floats) -> Fl
     square = np.square(z) / size
     middle = value + square / 2
     half = np.asarray(z) * np.sqrt(value * (1 - np.asarray(value)) / size + square / (4 * np.asarray(size)))
-    return np.asarray(np.clip((middle + half) / (1 + square), 0, 1), np.float64)
+    bound = np.clip((middle + half) / (1 + square), 0, 1)
+    # Below none and above all there is nothing, whatever the rounding leaves.
+    bound = np.where((np.asarray(value) == 0) & (np.asarray(z) < 0), 0.0, bound)
+    return np.asarray(np.where((np.asarray(value) == 1) & (np.asarray(z) > 0), 1.0, bound), np.float64)
 
 
-def _effective(value: float, variance: float, size: int, *, freedom: int, unseen: float = 1.0) -> float:
+def _effective(value: float, variance: float, size: int, *, freedom: float, unseen: float = 1.0) -> float:
     """Effective size from a variance: never above what a simple random sample of the size would give."""
     least = unseen * value * (1 - value) / (size - 1)
     effective = size * value * (1 - value) / (size - 1) / max(variance, least)

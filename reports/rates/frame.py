@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import pandas as pd
 
 from reports.export.typed import Row, frame
+from reports.rates.about import Origin
 from reports.rates.accuracy import FalseFindings, Sensitivity
 from reports.rates.columns import RATES
 from reports.rates.correction import Correction
@@ -34,6 +36,7 @@ def _row(rate: Rate, table: RateTable) -> Row:
         **_correction(rate.correction),
         **_accuracy(table.false_findings, table.sensitivity),
         "sample": table.sample,
+        **(_origin(table.origin) if table.origin else {}),
         "sentence": sentence(rate, table),
     }
 
@@ -44,10 +47,20 @@ def _estimate(one: Estimate) -> dict[str, Any]:
         "low": one.low,
         "high": one.high,
         "method": one.method,
-        "effective_size": one.effective_size,
+        # JSON has no infinity.
+        "effective_size": one.effective_size if isfinite(one.effective_size) else None,
         "kish_size": one.kish_size,
         "clusters": one.clusters,
         "population": one.population,
+    }
+
+
+def _origin(one: Origin) -> dict[str, Any]:
+    return {
+        "version": one.version,
+        "generated_at": one.generated_at.isoformat(timespec="seconds"),
+        "run": one.run,
+        "recipe_id": one.recipe_id,
     }
 
 

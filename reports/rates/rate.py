@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reports.finding import Severity
+from reports.rates.about import Origin
 from reports.rates.accuracy import FalseFindings, Sensitivity
 from reports.rates.correction import Correction
 from reports.rates.estimate import Estimate
@@ -54,6 +55,8 @@ class RateTable:
     false_findings: FalseFindings | str
     """A string says why they are not known."""
     sensitivity: Sensitivity | None
+    origin: Origin | None = None
+    """None: nobody told."""
     unreached: float = 0.0
     """Contents in strata of the sample of which no member has an end: the rates say nothing of them."""
 

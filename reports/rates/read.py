@@ -49,7 +49,17 @@ def read_rates(
         by=by,
         facts=read_facts(engine),
         decoy_hits=hits,
+        unmatched=_unmatched(report) if run is not None else (),
         drawn=drawn,
         sensitivity=sensitivity,
         cluster=cluster,
     )
+
+
+def _unmatched(report: Report) -> frozenset[str]:
+    """Ids of the checkpoints with an extraction that came after the last matching.
+
+    A matching leaves evidence of every extraction that it saw, and `shared` is a part of it.
+    """
+    new = report.extractions["shared"].isna()
+    return frozenset(report.extractions.loc[new, "checkpoint_id"])

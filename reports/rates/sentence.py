@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from math import inf
 
 from reports.export.text import counted, shortened, visible
-from reports.finding import Severity
 from reports.rates.estimate import Estimate
 from reports.rates.leakage import UNKNOWN
 from reports.rates.rate import NO_REFERENCES, Rate, RateTable
 from reports.rates.units import Fate
+from reports.rates.words import at_least, per_cent, span
 
 _KINDS = {
     "full": "full",
@@ -65,21 +65,6 @@ def described(group: Mapping[str, str]) -> str:
     return words
 
 
-def per_cent(share: float) -> str:
-    """Return a share of 0 to 1 as per cent with one decimal; never 0 or 100 unless it is."""
-    value = 100 * share
-    if value in (0, 100):
-        return f"{value:.0f}"
-    if value < 0.05:
-        return f"{value:.1g}" if value >= 0.0001 else "under 0.0001"
-    return f"{value:.1f}" if value < 99.95 else "over 99.9"
-
-
-def span(low: float, high: float) -> str:
-    """Return an interval of shares, such as "10.5 to 20.0 %"."""
-    return f"{per_cent(low)} to {per_cent(high)} %"
-
-
 def _found(rate: Rate, estimate: Estimate, table: RateTable, name: str) -> str:
     number = {0: "none", rate.scanned: f"all {rate.scanned:,}"}.get(rate.leaked, f"{rate.leaked:,}")
     if rate.scanned == 1:
@@ -91,10 +76,13 @@ def _found(rate: Rate, estimate: Estimate, table: RateTable, name: str) -> str:
         alike = "" if estimate.clusters is None else f" over {counted(estimate.clusters, 'owner', 'owners')}"
         share = f"{number} ({per_cent(estimate.value)} %, {interval}{alike}) {gave}"
         return f"Of {rate.scanned:,} scanned {name}, {share}."
+    sure = f"{interval}, as of {estimate.effective_size:,.0f} drawn at random"
+    if estimate.effective_size == inf:
+        sure = "which are all that there are, so no interval is left"
     return (
         f'Of {rate.scanned:,} scanned {name} of the sample "{_plain(table.sample)}", {number} {gave}; '
         f"weighted to the {estimate.population:,.0f} that they stand for, this is "
-        f"{per_cent(estimate.value)} % ({interval}, as of {_size(estimate.effective_size)} drawn at random)."
+        f"{per_cent(estimate.value)} % ({sure})."
     )
 
 
@@ -147,16 +135,6 @@ def _limits(rate: Rate, table: RateTable) -> str:
     if table.unreached and not rate.group:
         strata = f" and of {table.unreached:,.0f} checkpoints in strata of which none was scanned"
     return f"The rate says nothing of pictures that no set holds{strata}."
-
-
-def at_least(severity: Severity) -> str:
-    """Return a severity and those above it, such as "at high severity or above"."""
-    above = "" if severity is max(Severity) else " or above"
-    return f"at {severity.label} severity{above}"
-
-
-def _size(effective: float) -> str:
-    return "all" if effective == inf else f"{effective:,.0f}"
 
 
 def _capital(text: str) -> str:

@@ -15,6 +15,7 @@ from crawler.catalog.sample import Sample
 from crawler.catalog.samples import Weight
 from reports.finding import ReportError
 from reports.rates import groups
+from reports.rates.about import Origin
 from reports.rates.accuracy import FalseFindings, Sensitivity, compared, false_findings
 from reports.rates.correction import Correction, corrected
 from reports.rates.estimate import Design, Estimate, Floats, bounds, clustered, simple, weighted
@@ -61,7 +62,7 @@ def rate_table(
         facts: of the catalog; without them age, popularity and year are unknown, and each place is a unit.
         decoy_hits: checkpoints that matched a decoy, as `reports.rates.accuracy.decoy_hits` gives them;
             None: not known, and so no correction.
-        unmatched: checkpoints with extractions that no matching has seen: neither clean nor leaking, but open.
+        unmatched: checkpoints with extractions that no matching has seen; they are open.
         drawn: counts the sample's members alone, with their weights.
         sensitivity: of the method; None corrects for false findings alone.
         cluster: whether the checkpoints of one owner are taken to be alike. "auto": where owners repeat,
@@ -107,6 +108,7 @@ def rate_table(
         sample=drawn.name if drawn else None,
         false_findings=wrong,
         sensitivity=sensitivity,
+        origin=Origin.of(report),
         unreached=_unreached(design) if design else 0.0,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -57,9 +57,16 @@ COLUMNS = ("content", "hub", "owner", "family", "kind", "age", "popularity", "ye
 
 
 def units(
-    checkpoints: pd.DataFrame, findings: pd.DataFrame, at: Severity, facts: Facts, now: datetime
+    checkpoints: pd.DataFrame,
+    findings: pd.DataFrame,
+    at: Severity,
+    facts: Facts,
+    now: datetime,
+    *,
+    unmatched: Collection[str] = (),
+    decoy_hits: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Return one row for each distinct content, with `COLUMNS`, `leaks` and `checkpoint_id`.
+    """Return one row for each distinct content, with `COLUMNS`, `leaks`, `met_decoy` and `checkpoint_id`.
 
     Weights that lie in many places are one unit, at the place that was scanned; where they were not, at the
     first by id of the places that came furthest.
@@ -68,6 +75,8 @@ def units(
         checkpoints, findings: of a report.
         at: least severity of a finding that makes a checkpoint leak.
         now: what ages are counted to, UTC.
+        unmatched: checkpoints with extractions that no matching has seen: open, whatever their scan says.
+        decoy_hits: checkpoints that matched a decoy.
     """
     rows = checkpoints[["checkpoint_id", "hub", "repo", "family", "kind", "state", "reason"]].astype("object")
     rows = rows.merge(facts.checkpoints, on="checkpoint_id", how="left")
@@ -87,11 +96,15 @@ def units(
         fate=[_fate(state, reason) for state, reason in zip(rows["state"], rows["reason"], strict=True)],
         reason=rows["reason"].where(rows["reason"].notna(), ""),
     )
-    leaky = told["checkpoint_id"].isin(leaking(findings, at))
-    told["leaks"] = leaky.groupby(told["content"]).transform("any").astype(bool)
+    told.loc[(told["fate"] == Fate.SCANNED) & told["checkpoint_id"].isin(list(unmatched)), "fate"] = Fate.OPEN
+    for name, places in (("leaks", leaking(findings, at)), ("met_decoy", decoy_hits)):
+        here = told["checkpoint_id"].isin(list(places))
+        told[name] = here.groupby(told["content"]).transform("any").astype(bool)
     told["rank"] = told["fate"].map(list(Fate).index)
     first = told.sort_values(["rank", "checkpoint_id"]).drop_duplicates("content")
-    return first.sort_values("checkpoint_id")[["checkpoint_id", *COLUMNS, "leaks"]].reset_index(drop=True)
+    return first.sort_values("checkpoint_id")[["checkpoint_id", *COLUMNS, "leaks", "met_decoy"]].reset_index(
+        drop=True
+    )
 
 
 def sampled(rows: pd.DataFrame, sample: Sample, weights: Mapping[str, Weight]) -> pd.DataFrame:
@@ -117,7 +130,7 @@ def sampled(rows: pd.DataFrame, sample: Sample, weights: Mapping[str, Weight]) -
         owner = member.checkpoint_id.partition("@")[0].partition("/")[0]
         row = {name: told.get(name, UNKNOWN) for name in COLUMNS}
         own = {"content": member.content, "hub": hub, "owner": owner, "fate": Fate.OPEN, "reason": GONE}
-        gone.append({"checkpoint_id": member.checkpoint_id, **row, **own, "leaks": False})
+        gone.append({"checkpoint_id": member.checkpoint_id, **row, **own, "leaks": False, "met_decoy": False})
     whole = pd.concat([found, pd.DataFrame(gone, columns=found.columns)]) if gone else found
     return whole.assign(stratum=whole["content"].map(drawn).astype("int64")).reset_index(drop=True)
 
