@@ -61,8 +61,12 @@ def store_of(home: Path) -> FindingStore:
 def make(world: World, home: Path) -> None:
     """Write the findings into a store, in the order of their ids, as matching does."""
     checkpoints = world.checkpoints
-    each = [_finding(number, checkpoints[number // PER_CHECKPOINT]) for number in range(world.findings)]
-    store_of(home).replace_findings(sorted(each, key=lambda one: one.id))
+
+    def made(number: int) -> Finding:
+        return _finding(number, checkpoints[number // PER_CHECKPOINT])
+
+    numbers = sorted(range(world.findings), key=lambda number: made(number).id)
+    store_of(home).replace_findings(made(number) for number in numbers)
 
 
 def measure(world: World, home: Path, out: Path) -> dict[str, Any]:

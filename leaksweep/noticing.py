@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from reports.findings.store import Run as Matching
     from reports.notices.notice import Notice
+    from reports.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def wanted(run: Run) -> bool:
 def tell(
     run: Run,
     *,
-    fail_on: str | None = None,
+    report: Report | None = None,
     client: httpx.Client | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Summary:
@@ -47,7 +48,7 @@ def tell(
     The exit code is 2 when somebody was not told; a sweep leaves it at that and keeps its own.
 
     Args:
-        fail_on: a severity's label; None is the settings'.
+        report: of that matching; None reads it.
         client: for the webhook; None is one of its own.
 
     Raises:
@@ -60,13 +61,13 @@ def tell(
 
     notices = run.settings.reports.notices
     with opened(run) as stores:
-        report = read_report(stores, fail_on=fail_on, now=datetime.now(UTC))
+        told = report or read_report(stores, fail_on=None, now=datetime.now(UTC))
         key = _key(stores.findings.last_run())
     outcomes: dict[str, str | None] = {}
     if file := notices.prometheus_file:
-        outcomes["prometheus"] = _failure(lambda: write_metrics(report, Path(file)))
+        outcomes["prometheus"] = _failure(lambda: write_metrics(told, Path(file)))
     if notices.webhook_url:
-        outcomes["webhook"] = _failure(lambda: _post(run, run_notice(report, key), client, sleep))
+        outcomes["webhook"] = _failure(lambda: _post(run, run_notice(told, key), client, sleep))
     return _summary(outcomes)
 
 
@@ -86,10 +87,10 @@ def try_webhook(
     return _summary({"webhook": _failure(lambda: _post(run, notice, client, sleep))})
 
 
-def after_sweep(run: Run, *, fail_on: str | None) -> Iterator[Summary]:
-    """Yield what was told at the end of a sweep; nothing where nobody is to be told. Never fails a run."""
+def after_sweep(run: Run, report: Report) -> Iterator[Summary]:
+    """Yield what was told of a sweep's report; nothing where nobody is to be told. Never fails a run."""
     if wanted(run):
-        said = tell(run, fail_on=fail_on)
+        said = tell(run, report=report)
         yield Summary(stage=said.stage, exit_code=CLEAN, content=said.content, lines=said.lines)
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow.compute as pc
 
 from crawler.checkpoint import Hub
 from crawler.settings import CrawlerSettings
 from leaksweep import __version__
-from leaksweep.stores import Stores
-from leaksweep.summaries import counted
+from leaksweep.run import Run
+from leaksweep.stores import Stores, opened
+from leaksweep.summaries import Summary, counted
 from reports.export.frames import NEEDED
 from reports.export.links import PUBLIC
+from reports.export.write import write_report
 from reports.finding import Finding, FindingState
-from reports.findings.baseline import Baseline, against_baseline
+from reports.findings.baseline import Baseline, against_baseline, read_baseline
 from reports.findings.restating import restated
 from reports.matching.stage import last_summary
 from reports.page.page import MOST_FINDINGS
+from reports.rates.read import read_rates
 from reports.report import Report, build_report
 
 
@@ -59,6 +64,48 @@ def read_report(
         labels={name: str(label) for name, label in stores.labels.settled(two_person=two_person).items()},
         baseline=baseline.name if baseline else "",
     )
+
+
+def write(
+    run: Run,
+    *,
+    fail_on: str | None = None,
+    out: Path | None = None,
+    thumbs: bool = False,
+    baseline: Path | None = None,
+) -> tuple[Report, Summary]:
+    """Write the files as `leaksweep.stages.report` says; return the report too, for who tells of it."""
+    # Before it may be overwritten: the baseline is often the last report's own file.
+    told = read_baseline(baseline) if baseline else None
+    with opened(run) as stores:
+        made = read_report(stores, fail_on=fail_on, now=datetime.now(UTC), baseline=told)
+        made = replace(made, rates=read_rates(made, stores.engine, stores.findings, by=[("hub",)]))
+        pictures = thumbnails(stores, made) if thumbs else None
+    folder = out or run.home.report
+    files = write_report(made, folder, thumbnails=pictures)
+    by_severity = {severity.label: count for severity, count in made.by_severity.items()}
+    covered = made.coverage
+    said = Summary(
+        stage="report",
+        exit_code=int(made.exit_code),
+        content={
+            "findings": by_severity,
+            "fail_on": made.fail_on.label,
+            "scanned": covered.scanned,
+            "complete": covered.complete,
+            "recipe_id": made.recipe.id,
+            "files": [str(file) for file in files],
+            "failing": made.failing,
+            "baseline": told.name if told else None,
+        },
+        lines=(
+            f"findings: {counted(by_severity)} (fails on {made.fail_on.label})",
+            *(since_baseline(made, told) if told else ()),
+            f"{covered.scanned} checkpoints scanned",
+            f"written to {folder}",
+        ),
+    )
+    return made, said
 
 
 def standing_findings(stores: Stores, now: datetime) -> Iterator[Finding]:

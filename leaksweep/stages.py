@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,41 +209,9 @@ def report(
         CrawlError, ScanError, ReportError: a store cannot be used, the baseline is malformed, or a file
             cannot be written.
     """
-    from leaksweep.reporting import read_report, since_baseline, thumbnails
-    from reports.export.write import write_report
-    from reports.findings.baseline import read_baseline
-    from reports.rates.read import read_rates
+    from leaksweep.reporting import write
 
-    # Before it may be overwritten: the baseline is often the last report's own file.
-    told = read_baseline(baseline) if baseline else None
-    with opened(run) as stores:
-        made = read_report(stores, fail_on=fail_on, now=datetime.now(UTC), baseline=told)
-        made = replace(made, rates=read_rates(made, stores.engine, stores.findings, by=[("hub",)]))
-        pictures = thumbnails(stores, made) if thumbs else None
-    folder = out or run.home.report
-    files = write_report(made, folder, thumbnails=pictures)
-    by_severity = {severity.label: count for severity, count in made.by_severity.items()}
-    covered = made.coverage
-    return Summary(
-        stage="report",
-        exit_code=int(made.exit_code),
-        content={
-            "findings": by_severity,
-            "fail_on": made.fail_on.label,
-            "scanned": covered.scanned,
-            "complete": covered.complete,
-            "recipe_id": made.recipe.id,
-            "files": [str(file) for file in files],
-            "failing": made.failing,
-            "baseline": told.name if told else None,
-        },
-        lines=(
-            f"findings: {counted(by_severity)} (fails on {made.fail_on.label})",
-            *(since_baseline(made, told) if told else ()),
-            f"{covered.scanned} checkpoints scanned",
-            f"written to {folder}",
-        ),
-    )
+    return write(run, fail_on=fail_on, out=out, thumbs=thumbs, baseline=baseline)[1]
 
 
 def sweep(
@@ -257,6 +225,7 @@ def sweep(
     """Yield each stage's summary as it ends. One that was cut off goes on, and its findings stay new."""
     from leaksweep.crawling import crawl
     from leaksweep.noticing import after_sweep
+    from leaksweep.reporting import write
 
     run.home.prepare()
     run.home.begin_sweep()
@@ -265,9 +234,10 @@ def sweep(
     yield scan(run)
     yield match(run)
     yield retain(run)
-    yield report(run, fail_on=fail_on, out=out, thumbs=thumbs)
+    made, said = write(run, fail_on=fail_on, out=out, thumbs=thumbs)
+    yield said
     run.home.end_sweep()
-    yield from after_sweep(run, fail_on=fail_on)
+    yield from after_sweep(run, made)
 
 
 def environment_tokens() -> dict[Hub, str | None]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes_home import run_of
@@ -15,8 +16,10 @@ from fakes_swept import SETTINGS, Swept, swept_home
 from leaksweep import noticing, stages
 from leaksweep.cli import main
 from leaksweep.commands.stages import finish
+from leaksweep.reporting import read_report
 from leaksweep.summaries import Summary
 from reports.notices.webhook import SECRET
+from reports.report import Report
 
 Call = Callable[..., int]
 SHARED = "a secret of some length"
@@ -128,6 +131,23 @@ def test_a_sweep_with_nobody_to_tell_says_nothing_of_it(swept, monkeypatch, tmp_
     assert not noticing.wanted(run)
     assert finish(run, stages.sweep(run, out=tmp_path / "report")) == 1
     assert "notify" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("short_sweep")
+def test_a_sweep_tells_of_its_report_without_reading_it_again(swept, monkeypatch, tmp_path):
+    reads: list[Report] = []
+
+    def counting(*args: Any, **kwargs: Any) -> Report:
+        reads.append(read_report(*args, **kwargs))
+        return reads[-1]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("leaksweep.reporting.read_report", counting)
+    file = tmp_path / "leaksweep.prom"
+    run = run_of(swept.root, **SETTINGS, reports__notices__prometheus_file=str(file))
+    assert finish(run, stages.sweep(run, out=tmp_path / "report", fail_on="critical")) in (0, 1)
+    assert len(reads) == 1
+    assert f"leaksweep_exit_code {float(reads[0].exit_code)}" in file.read_text()
 
 
 def test_a_receiver_that_is_away_is_waited_for(swept, monkeypatch, tmp_path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
+import orjson
 import pandas as pd
 
 from reports.export.columns import TABLES, Column
@@ -92,4 +92,4 @@ def _texts(report: Report, formats: Collection[Format], thumbnails: Mapping[str,
 
 
 def _json(node: object) -> bytes:
-    return json.dumps(node, indent=2, ensure_ascii=False).encode() + b"\n"
+    return orjson.dumps(node, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
