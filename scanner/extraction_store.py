@@ -133,14 +133,18 @@ class ExtractionStore:
             )
 
     def delete(self, ids: Collection[str]) -> int:
-        """Delete extractions and their pictures, from the disk too; return how many there were."""
+        """Delete extractions and their pictures, from the disk too; return how many there were.
+
+        After a kill the same call ends what it began.
+        """
         with self.writing():
             gone = sorted(set(self.rows(["id"]).column("id").to_pylist()).intersection(ids))
             self.erase_images(gone, "deleted")
             for start in range(0, len(gone), _AT_ONCE):
                 listed = ", ".join(f"'{name}'" for name in gone[start : start + _AT_ONCE])
                 self._extractions.delete(f"id IN ({listed})")
-            if gone:
+            # Also with nothing to delete: a kill may have come before the rows that it left were taken out.
+            if ids:
                 rewrite(self._extractions)
         return len(gone)
 

@@ -99,12 +99,13 @@ class ImageTable:
                 f"{self._folder}: pictures cannot be recognised on the disk, so erasing them could not be "
                 "checked; nothing was erased. Delete the folder to be rid of all pictures"
             )
+        # Compaction leaves a file alone while under a tenth of its rows are deleted, so the others move out.
+        # They go first: after a kill, deleted rows name no file any more, and who would know what to move?
         neighbours = self._neighbours(frozenset(gone))
-        for start in range(0, len(gone), _CHUNK):
-            self._table.delete(_among(gone[start : start + _CHUNK]))
-        # Compaction leaves a file alone while under a tenth of its rows are deleted: move the others out.
         for start in range(0, len(neighbours), _CHUNK):
             self._table.update(where=_among(neighbours[start : start + _CHUNK]), values_sql={"id": "id"})
+        for start in range(0, len(gone), _CHUNK):
+            self._table.delete(_among(gone[start : start + _CHUNK]))
         drop_past(self._table)
         left = self._on_disk(wanted)
         if left:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -18,7 +19,7 @@ from sqlalchemy import select
 from extraction.recipe import Recipe
 from scanner.extraction_store import EXTRACTION_SCHEMA, ExtractionStore, StoreError
 from scanner.picture_keys import PictureKeys, pictures
-from scanner.vault import Vault, VaultError
+from scanner.vault import Vault, VaultError, heads, heads_in
 
 
 def on_disk(folder: Path, content: bytes) -> bool:
@@ -185,6 +186,63 @@ def test_one_picture_of_many_in_a_file_is_erased(store: ExtractionStore):
     store.erase_images([f"{subject.id}-007"], "test")
     assert not on_disk(store.path, picture)
     assert len(store.image_ids()) == 59
+
+
+class Killed(BaseException):
+    """In place of a signal."""
+
+
+class Dying:
+    """A table that dies after so many writes."""
+
+    def __init__(self, table: Any, writes: int) -> None:
+        self._table = table
+        self.left = writes
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._table, name)
+        if name in {"update", "delete", "optimize"}:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+        return found
+
+
+@pytest.mark.parametrize("writes", range(3))
+def test_a_kill_while_one_picture_of_many_is_erased_is_made_good(store: ExtractionStore, writes: int):
+    subject = job("a")
+    store.write(subject, outcome(subject, 30))
+    first = sorted(store.image_ids())[0]
+    wanted = heads(store.seals([first]))
+    whole = store._images._table
+    store._images._table = Dying(whole, writes)  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        store.erase_images([first], "asked")
+    store._images._table = whole
+    store.erase_dropped()
+    assert not [path for path in store.path.rglob("*") if path.is_file() and heads_in(path, wanted)]
+    assert len(list(store.images(sorted(store.image_ids())))) == 29
+
+
+@pytest.mark.parametrize("writes", range(3))
+def test_a_kill_while_an_extraction_is_deleted_is_made_good_by_the_same_call(
+    store: ExtractionStore, writes: int
+):
+    subject = job("a")
+    store.write(subject, outcome(subject, 30))
+    first = store.rows(["id"])["id"].to_pylist()[0]
+    row = store.row(first)
+    assert row is not None
+    vector = np.float32(row["descriptor"]).tobytes()
+    assert on_disk(store.path, vector)
+    whole = store._extractions
+    store._extractions = Dying(whole, writes)  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        store.delete([first])
+    store._extractions = whole
+    store.delete([first])
+    assert not on_disk(store.path, vector)
+    assert store.rows().num_rows == 29
 
 
 def test_extractions_can_be_deleted_whole(store: ExtractionStore):
