@@ -8,11 +8,10 @@ of the driver. None of that is for pictures and keys.
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
-
-from ray import cloudpickle
 
 from scanner.job import Job, Outcome
 from scanner.vault import KEY_BYTES, VARIABLE, Vault
@@ -28,7 +27,7 @@ class Sealer:
         self._vault = Vault(key, origin="the pool's own key")
 
     def seal(self, job: Job, outcome: Outcome) -> bytes:
-        return self._vault.seal(cloudpickle.dumps(outcome), job.id)
+        return self._vault.seal(pickle.dumps(outcome), job.id)
 
     def open(self, job: Job, sealed: bytes) -> Outcome:
         """Return the outcome of a job.
@@ -36,7 +35,8 @@ class Sealer:
         Raises:
             VaultError: it is not what a worker of this pool sealed for this job.
         """
-        outcome: Outcome = cloudpickle.loads(self._vault.open(sealed, job.id))
+        # Opened, it is known to come from a worker of ours.
+        outcome: Outcome = pickle.loads(self._vault.open(sealed, job.id))
         return outcome
 
 
