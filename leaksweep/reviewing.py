@@ -147,10 +147,11 @@ def serve(run: Run, name: str, place: Place) -> None:
     with opened(run) as stores, bound(place) as (listener, address):
         door = Door(minutes=run.settings.reports.review.session_minutes)
         app = review_app(stores, name, place, listener.getsockname()[1], door)
-        url = f"{address}/enter#token={door.token}"
+        url = f"{address}/enter#once={door.ticket}"
         run.finish(
-            {"url": url, "reviewer": name},
-            f"{url}\n\nFor {name} alone: every label and every picture shown is recorded under this name. "
+            {"url": url, "token": door.token, "reviewer": name},
+            f"{url}\n\nThis opens the page once. Token, to come in again: {door.token}\n\n"
+            f"For {name} alone: every label and every picture shown is recorded under this name. "
             "Ctrl-C ends it.",
         )
         config = uvicorn.Config(

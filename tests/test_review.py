@@ -81,6 +81,19 @@ def test_the_token_opens_a_session_in_a_strict_cookie(desk: ReviewDesk) -> None:
     assert client.get("/").status_code == 200
 
 
+def test_the_ticket_of_the_address_opens_the_page_once(desk: ReviewDesk) -> None:
+    """It stays in the browser's history, where others may find it."""
+    door = Door(minutes=60, token=TOKEN)
+    first, second = (a_client(desk, door, headers={"Origin": BASE}) for _ in range(2))
+    assert first.post("/enter", data={"token": door.ticket}).status_code == 303
+    again = second.post("/enter", data={"token": door.ticket})
+    assert again.status_code == 401
+    assert "an address that was used before" in again.text
+    assert first.post("/enter", data={"token": door.ticket}).headers["location"] == "/"
+    assert second.get("/", headers={"Authorization": f"Bearer {door.ticket}"}).status_code == 401
+    assert second.post("/enter", data={"token": TOKEN}).status_code == 303
+
+
 def test_the_header_does_as_well_and_needs_no_form_token(desk: ReviewDesk) -> None:
     client = a_client(desk, headers=BEARER)
     finding = the_first(desk)
@@ -264,7 +277,9 @@ def test_no_picture_is_sent_when_the_log_cannot_take_note(desk: ReviewDesk, engi
 
 def test_a_picture_cannot_be_had_by_following_an_address(desk: ReviewDesk) -> None:
     client, finding = entered(desk), the_first(desk)
-    assert client.get(f"/findings/{finding}/reveal").status_code == 405
+    for act in ("reveal", "label"):
+        answer = client.get(f"/findings/{finding}/{act}")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/findings/{finding}")
     assert post(client, f"/findings/{finding}/reveal", picture="reference").status_code == 400
     assert acts(desk) == []
 

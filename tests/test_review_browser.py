@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import socket
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 from fakes_reports import HOSTILE
-from fakes_review import RULES, TOKEN, a_desk, a_shelf
+from fakes_review import RULES, TOKEN, a_desk, a_picture, a_shelf, an_occurrence
 from sqlalchemy import Engine
 
 from crawler.catalog.engine import open_engine
 from reports.finding import Severity
-from reports.review.app import ReviewDesk, new_app
+from reports.review.app import new_app
+from reports.review.desk import ReviewDesk
 from reports.review.session import Door
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserType, Page
 
 HIGH, CRITICAL = Severity.HIGH, Severity.CRITICAL
 SHOTS = os.environ.get("LEAKSWEEP_SCREENSHOTS")
@@ -31,17 +33,24 @@ SHOTS = os.environ.get("LEAKSWEEP_SCREENSHOTS")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[tuple[BrowserType, dict[str, Any]]]:
+    """What launches browsers, and with which options."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [dev])")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:
         # The sandbox cannot be set up by root, which is who tests run as in a container.
         sandbox = [] if os.geteuid() else ["--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
-        yield browser
-        browser.close()
+        yield playwright.chromium, {"executable_path": program, "args": sandbox}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: tuple[BrowserType, dict[str, Any]]) -> Iterator[Browser]:
+    launcher, options = chromium
+    browser = launcher.launch(**options)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -52,10 +61,10 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def served(desk: ReviewDesk) -> Iterator[str]:
+def served(desk: ReviewDesk, door: Door | None = None) -> Iterator[str]:
     """The page's address, on a port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = new_app(desk, Door(minutes=60, token=TOKEN), RULES)
+        app = new_app(desk, door or Door(minutes=60, token=TOKEN), RULES)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -107,7 +116,7 @@ def test_the_whole_walk_by_keyboard(browser: Browser, engine: Engine) -> None:
     with served(desk) as address, a_page(browser) as (page, said):
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{address}/enter#token={TOKEN}")
+        page.goto(f"{address}/enter#once={TOKEN}")
         page.wait_for_url(f"{address}/")
         assert TOKEN not in page.url
         assert page.locator("h1").inner_text() == "3 findings wait for your label"
@@ -117,11 +126,11 @@ def test_the_whole_walk_by_keyboard(browser: Browser, engine: Engine) -> None:
         tab_to(page, "mira/harbour-0")
         press(page, "Enter")
         page.wait_for_url(f"{address}/findings/{strongest}")
-        assert "of the extraction 0.31" in page.inner_text("main")
+        assert "sensitivity score 0.31" in page.inner_text("main")
         assert page.locator("img").count() == 0
         shot(page, "finding")
 
-        tab_to(page, "Show the extraction")
+        tab_to(page, "Show blurred")
         press(page, "Enter")
         page.get_by_role("alert").wait_for()
         assert page.locator("img").count() == 0
@@ -132,15 +141,15 @@ def test_the_whole_walk_by_keyboard(browser: Browser, engine: Engine) -> None:
         assert page.evaluate("document.querySelector('figure img').naturalWidth") == 96
         assert "no safeguard" in page.inner_text("main")
         shot(page, "blurred")
-        tab_to(page, "Show it sharp")
+        tab_to(page, "Show sharp")
         press(page, "Enter")
-        page.get_by_text("Show it sharp").wait_for(state="detached")
+        page.get_by_text("Show sharp").wait_for(state="detached")
         assert page.evaluate("document.querySelector('figure img').naturalWidth") == 96
         shot(page, "sharp")
 
         tab_to(page, "Hide")
         press(page, "Enter")
-        page.get_by_role("button", name="Show the extraction").wait_for()
+        page.get_by_role("button", name="Show blurred: extraction").wait_for()
         assert page.locator("img").count() == 0
 
         tab_to(page, "confirmed")
@@ -164,16 +173,86 @@ def test_the_way_back_shows_no_picture_again(browser: Browser, engine: Engine) -
     """It was asked for once, so it is shown once: nothing of it is in a cache."""
     desk = a_desk(engine, a_shelf(HIGH))
     with served(desk) as address, a_page(browser) as (page, _):
-        page.goto(f"{address}/enter#token={TOKEN}")
+        page.goto(f"{address}/enter#once={TOKEN}")
         page.get_by_role("link", name="mira/harbour-0").click()
-        page.get_by_role("button", name="Show the control").click()
+        page.get_by_role("button", name="Show sharp: control").click()
         page.locator("figure img").wait_for()
         page.get_by_role("link", name="Hide").click()
-        page.get_by_role("button", name="Show the control").wait_for()
+        page.get_by_role("button", name="Show sharp: control").wait_for()
         with pytest.raises(Exception, match="ERR_CACHE_MISS"):
             page.go_back()
         assert page.locator("figure img").count() == 0
     assert [one.act for one in desk.acts.audit.entries()] == ["reveal"]
+
+
+def test_a_profile_keeps_no_picture_and_no_token_that_still_opens_anything(
+    chromium: tuple[BrowserType, dict[str, Any]], engine: Engine, tmp_path: Path
+) -> None:
+    """Not in cache, history, or what restores tabs after a crash."""
+    launcher, options = chromium
+    shelf, door, profile = a_shelf(HIGH), Door(minutes=60, token=TOKEN), tmp_path / "profile"
+    desk = a_desk(engine, shelf)
+    with served(desk, door) as address:
+        context = launcher.launch_persistent_context(profile, **options)
+        page = context.new_page()
+        referers: list[str] = []
+        page.on("request", lambda request: referers.append(request.all_headers().get("referer", "")))
+        page.goto(f"{address}/enter#once={door.ticket}")
+        page.get_by_role("link", name="mira/harbour-0").click()
+        page.get_by_role("button", name="Show sharp: extraction").click()
+        page.locator("figure img").wait_for()
+        again = context.new_page()
+        again.goto(page.url)
+        assert again.url == page.url.replace("/reveal#picture", "#picture")
+        assert again.locator("img").count() == 0
+        context.close()
+    sent = base64.b64encode(shelf.pictures["job0-000"][0])[40:200]
+    written = [path.read_bytes() for path in profile.rglob("*") if path.is_file()]
+    assert not any(secret in one for one in written for secret in (TOKEN.encode(), sent))
+    assert any(referers)
+    assert not any(door.ticket in one for one in referers)
+    assert door.enter(door.ticket) is None
+    assert [one.act for one in desk.acts.audit.entries()] == ["reveal"]
+
+
+def test_another_occurrence_by_keyboard(browser: Browser, engine: Engine) -> None:
+    shelf = a_shelf(HIGH)
+    (finding,) = shelf.found
+    for number in range(1, 31):
+        name = HOSTILE[number % 4] if number % 3 == 0 else f"mira/mirror-{number}"
+        shelf.seen.append(
+            an_occurrence(finding, number, checkpoint_id=f"huggingface:{name}@5f:w.safetensors")
+        )
+        if number != 2:
+            shelf.pictures[f"mirror{number}-000"] = (a_picture("olive", 200), a_picture("pink"))
+    desk = a_desk(engine, shelf, scorer=lambda png: 0.05, soften="grey")
+    with served(desk) as address, a_page(browser) as (page, said):
+        page.goto(f"{address}/enter#once={TOKEN}")
+        page.get_by_role("link", name="mira/harbour-0").click()
+        shot(page, "occurrences-folded")
+        tab_to(page, "31 occurrences")
+        press(page, "Enter")
+        shot(page, "occurrences")
+        tab_to(page, "choose")  # the table, which can be scrolled; its first link is next
+        press(page, "Tab", "Enter")
+        page.get_by_text("Of mirror1-000").wait_for()
+        assert page.locator("img").count() == 0
+        tab_to(page, "Show in grey")
+        press(page, "Enter")
+        page.locator("figure img").wait_for()
+        assert page.evaluate("document.querySelector('figure img').naturalWidth") == 200
+        assert page.locator("img").count() == 1
+        shot(page, "occurrence-grey")
+        tab_to(page, "Hide")
+        press(page, "Enter")
+        page.get_by_text("Of mirror1-000").wait_for()
+        assert page.locator("img").count() == 0
+        page.set_viewport_size({"width": 340, "height": 720})
+        shot(page, "narrow-occurrences")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 340
+        assert said == []
+    (entry,) = desk.acts.audit.entries()
+    assert (entry.details()["extraction"], entry.details()["shown"]) == ("mirror1-000", "grey")
 
 
 def test_without_script_all_but_the_token_step_works(browser: Browser, engine: Engine) -> None:
@@ -183,7 +262,7 @@ def test_without_script_all_but_the_token_step_works(browser: Browser, engine: E
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Enter").click()
         page.get_by_role("link", name="mira/harbour-0").click()
-        page.get_by_role("button", name="Show the control").click()
+        page.get_by_role("button", name="Show sharp: control").click()
         page.locator("figure img").wait_for()
         page.get_by_label("false positive").check()
         page.get_by_role("button", name="Save label").click()
@@ -196,7 +275,7 @@ def test_another_site_can_neither_act_nor_show_the_page(browser: Browser, engine
     desk, decoy = a_desk(engine, a_shelf(HIGH)), a_desk(engine, a_shelf(HIGH))
     finding = desk.queue().items[0].id
     with served(desk) as address, served(decoy) as other, a_page(browser, bypass_csp=True) as (page, _):
-        page.goto(f"{address}/enter#token={TOKEN}")
+        page.goto(f"{address}/enter#once={TOKEN}")
         page.wait_for_url(f"{address}/")
         page.goto(f"{other}/enter")
         page.evaluate(
@@ -225,7 +304,7 @@ def test_it_reads_in_light_and_dark_and_on_a_narrow_screen(
     finding = desk.queue().items[0].id
     narrow = {"width": 340, "height": 720}
     with served(desk) as address, a_page(browser, color_scheme=scheme, viewport=narrow) as (page, said):
-        page.goto(f"{address}/enter#token={TOKEN}")
+        page.goto(f"{address}/enter#once={TOKEN}")
         page.wait_for_url(f"{address}/")
         for path in ("/", f"/findings/{finding}"):
             page.goto(address + path)

@@ -50,10 +50,13 @@ def reviewing(home: Path, *options: str) -> Iterator[tuple[str, str, subprocess.
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            printed = process.stdout.readline()
-            found = re.search(r"(http://127\.0\.0\.1:\d+)/enter#token=([\w-]{43})", printed)
-            assert found, (printed, process.stderr and process.stderr.read())
-            yield found[1], found[2], process
+            printed = "".join(process.stdout.readline() for _ in range(3))
+            address = re.match(r"(http://127\.0\.0\.1:\d+)/enter#once=[\w-]{43}\n", printed)
+            token = re.search(r"Token, to come in again: ([\w-]{43})\n", printed)
+            assert address, (printed, process.stderr and process.stderr.read())
+            assert token
+            assert token[1] not in address[0]
+            yield address[1], token[1], process
         finally:
             if process.poll() is None:
                 process.kill()

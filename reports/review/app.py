@@ -33,6 +33,8 @@ def new_app(desk: ReviewDesk, door: Door, rules: Rules) -> ASGIApp:
     routes = [
         Route("/", view.queue),
         Route("/findings/{finding_id}", one.show),
+        Route("/findings/{finding_id}/reveal", view.instead),
+        Route("/findings/{finding_id}/label", view.instead),
         Route("/findings/{finding_id}/reveal", one.reveal, methods=["POST"]),
         Route("/findings/{finding_id}/label", one.label, methods=["POST"]),
         Route(ENTER, view.token),
@@ -84,11 +86,18 @@ class _View:
         form = request.state.form
         back = _finding_of(form.get("back", ""))
         secret = self._door.enter(form.get("token", ""))
+        if secret is None and request.state.session:
+            return RedirectResponse(back or "/", 303)
         if secret is None:
-            return pages.token_page(401, "That is not the token of this start.", back=back)
+            said = "That is not the token of this start, or an address that was used before."
+            return pages.token_page(401, said, back=back)
         answer = RedirectResponse(back or "/", 303)
         answer.set_cookie(self._rules.cookie, secret, **self._cookie())
         return answer
+
+    def instead(self, request: Request) -> Response:
+        """Who comes by the address of an act, as from a history, finds the finding, and nothing is done."""
+        return RedirectResponse(_finding_of(request.url.path) or "/", 303)
 
     def leave(self, request: Request) -> Response:
         self._door.leave(request.cookies.get(self._rules.cookie, ""))

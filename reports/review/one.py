@@ -145,6 +145,14 @@ class FindingPage:
         last = -(-len(found) // PART)
         of_chosen = found.index(asked.chosen) // PART + 1
         number = min(max(1, pages.whole(request.query_params.get("part", ""), of_chosen)), last)
+        unfolded = asked.chosen is not found[0] or "part" in request.query_params
         part = found[PART * (number - 1) : PART * number]
         kept = self._desk.pictures.kept([one.extraction_id for one in part])
-        return {"part": part, "part_number": number, "parts": last, "kept": kept, "seen": len(found)}
+        return {
+            "part": part,
+            "part_number": number,
+            "parts": last,
+            "kept": kept,
+            "seen": len(found),
+            "unfolded": unfolded,
+        }

@@ -139,7 +139,7 @@ def nearness(match: Match | Occurrence) -> str:
             ("cosine", match.similarity),
             ("PDQ", match.pdq_distance),
             ("pHash", match.phash_distance),
-            ("pHash 256", match.phash256_distance),
+            ("pHash-256", match.phash256_distance),
         )
         if value is not None
     ]

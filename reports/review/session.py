@@ -1,4 +1,8 @@
-"""Who may come in: one token for each start of the page, and sessions that end when nothing is asked."""
+"""Who may come in: a token and a ticket for each start, and sessions that end when nothing is asked.
+
+Browsers write an address into their history before any script can take something out of it, and some send
+their history elsewhere. So the token is never in one: the printed address holds a ticket, which is good once.
+"""
 
 from __future__ import annotations
 
@@ -33,30 +37,34 @@ class Session:
 
 
 class Door:
-    """The token and the sessions of one start.
+    """Token, ticket and sessions of one start.
 
     Args:
         minutes: without a request for so long, a session ends.
         clock: seconds, never going back.
-        token: for tests; else a random one of 256 bits.
+        token: opens the page again and again; for tests, else a random one of 256 bits.
     """
 
     def __init__(
         self, *, minutes: float, clock: Callable[[], float] = time.monotonic, token: str | None = None
     ) -> None:
         self.token = token or secrets.token_urlsafe(TOKEN_BYTES)
+        self.ticket = secrets.token_urlsafe(TOKEN_BYTES)
+        self._ticket_used = False
         self._idle = 60 * minutes
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._header = Session(csrf=secrets.token_urlsafe(TOKEN_BYTES), used_at=clock(), by_header=True)
 
-    def enter(self, token: str) -> str | None:
-        """Return a new session's secret, for a cookie; None when the token is another one."""
-        if not _same(token, self.token):
-            return None
+    def enter(self, given: str) -> str | None:
+        """Return a new session's secret, for a cookie; None without the token or an unused ticket."""
         secret = secrets.token_urlsafe(TOKEN_BYTES)
         with self._lock:
+            if _same(given, self.ticket) and not self._ticket_used:
+                self._ticket_used = True
+            elif not _same(given, self.token):
+                return None
             self._close_idle()
             while len(self._sessions) >= _MOST_SESSIONS:
                 self._sessions.pop(min(self._sessions, key=lambda name: self._sessions[name].used_at))
