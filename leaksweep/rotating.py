@@ -6,13 +6,13 @@ other command refuses; killed anywhere, the same command goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Engine
 
@@ -27,9 +27,6 @@ from scanner.key_files import put_in_place
 from scanner.seal_marks import SealMarks
 from scanner.vault import TwoKeys, Vault, VaultError
 from scanner.vault_claim import hand_over
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Sealed(Protocol):
