@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/leaksweep demo
 
 test: $(STAMP)
-	timeout 2700 $(BIN)/pytest -q -m "not slow and not samples"
+	timeout 2700 $(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile -m "not slow and not samples"
 
 # The same with coverage, which takes half as long again.
 coverage: $(STAMP)

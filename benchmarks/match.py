@@ -7,8 +7,8 @@ References are random codes; of the queries half are random too, and half are co
 even number of bits turned, 0 to 30, as distances of real PDQ hashes are even. All search within 31 bits, the
 radius that PDQ's authors start at. Time is for queries in batches of 256, building an index apart; memory is
 the process's peak before any other matcher is loaded. `--peers` adds threatexchange's flat index, within 31
-bits, and perception's exact one for the first batch: it keeps a kilobyte of floats a hash, takes half a
-second a query of a million, and is left out above two million.
+bits, and perception's exact one for the first batch: it keeps a kilobyte of floats a hash, so it is built in
+parts of a million, and it takes half a second a query of a million.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ from reports.matching.search import cheapest, scan, within
 
 RADIUS, WIDEST = 31, 52
 BATCH = 256
-_FLOATS = 2_000_000
-"""References that perception's index is tried with, at most: 2 GB."""
 _ADDED = 1_000_000
-"""Hashes given to threatexchange at once; each is some objects of Python meanwhile."""
+"""Hashes given to a peer at once; each is some objects of Python, or two kilobytes of floats, meanwhile."""
 
 Found = set[tuple[int, int, int]]
 """Query, reference and distance."""
@@ -121,14 +119,19 @@ def perception(words: Words) -> Search:
     """perception's exact index: the squared distance of zeros and ones is their Hamming distance."""
     from perception.approximate_deduplication import build_index
 
-    index = build_index(_bits(words), approximate=False, use_gpu=False)
+    parts = [
+        (start, build_index(_bits(words[start : start + _ADDED]), approximate=False, use_gpu=False))
+        for start in range(0, len(words), _ADDED)
+    ]
 
     def search(queries: Words) -> Found:
-        limits, distances, references = index.range_search(_bits(queries), RADIUS + 0.5)
-        rows = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
-        return set(
-            zip(rows.tolist(), references.tolist(), distances.round().astype(int).tolist(), strict=True)
-        )
+        found: Found = set()
+        for start, index in parts:
+            limits, distances, references = index.range_search(_bits(queries), RADIUS + 0.5)
+            rows = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
+            nearness = distances.round().astype(int)
+            found.update(zip(rows.tolist(), (references + start).tolist(), nearness.tolist(), strict=True))
+        return found
 
     return search
 
@@ -178,8 +181,7 @@ def main() -> int:
     peers = {"threatexchange PDQIndex": lambda: threatexchange(words, "PDQIndex")}
     if options.peers:
         peers["threatexchange PDQFlatIndex"] = lambda: threatexchange(words, "PDQFlatIndex")
-        if len(words) <= _FLOATS:
-            peers["perception build_index"] = lambda: perception(words)
+        peers["perception build_index"] = lambda: perception(words)
     timings = {}
     equal = once == mine.found
     for name, build in peers.items():

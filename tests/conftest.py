@@ -9,6 +9,8 @@ from collections.abc import Iterator
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker has a core to itself
 
 import pytest
 import torch
