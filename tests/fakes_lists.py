@@ -93,14 +93,15 @@ def ncmec_deleted(number: str) -> str:
     )
 
 
-def ncmec_text(images: Iterable[str], videos: Iterable[str] = ()) -> str:
+def ncmec_text(images: Iterable[str], videos: Iterable[str] = (), following: str = "") -> str:
+    """A page as text; following: the address of the next one."""
     return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
         f'<queryResult xmlns="{NAMESPACE}">\n<images count="1" maxTimestamp="2026-10-24T15:10:00Z">\n'
         + "\n".join(images)
         + "\n</images>\n<videos>"
         + "\n".join(videos)
-        + "</videos>\n<paging><next>/v2/entries?start=2001&amp;size=1000</next></paging>\n</queryResult>\n"
+        + f"</videos>\n<paging><next>{following}</next></paging>\n</queryResult>\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,6 +23,7 @@ SAID = (
     "disable_until",
 )
 """What a column may say of a hash besides its value."""
+_DIGITS = re.compile(rb"[0-9a-fA-F]{16,}")
 FIELDS = ("value", *SAID, *SIGNALS, *UNMATCHABLE)
 """What a column may hold. One named for a kind of hash, such as md5, holds values of that kind."""
 
@@ -43,7 +45,7 @@ class Columns:
             ReportError: the mapping asks for what does not exist, or no column holds a hash.
         """
         named = [name.strip() for name in header]
-        mapping = mapping or {name: name for name in named if name in FIELDS}
+        mapping = mapping or _own_names(file, named)
         for name, column in mapping.items():
             if name not in FIELDS:
                 raise ReportError(f'--map: there is no "{name}"; there are {", ".join(FIELDS)}')
@@ -115,8 +117,22 @@ class Columns:
         return int(text)
 
 
+def _own_names(file: str, named: Sequence[str]) -> dict[str, str]:
+    """The columns that have our names, in small letters or capitals."""
+    found: dict[str, str] = {}
+    for column in named:
+        name = column.lower()
+        if name in found:
+            raise ReportError(f'{file}: has more than one column "{name}"; name one: --map {name}=COLUMN')
+        if name in FIELDS:
+            found[name] = column
+    return found
+
+
 def _as_text(cell: Any) -> str:
     if cell is None:
         return ""
-    # A hash may be kept in a binary column.
-    return cell.hex() if isinstance(cell, bytes) else str(cell).strip()
+    if isinstance(cell, bytes):
+        # A binary column holds a hash itself, or its digits; no hash looks like digits by chance.
+        return cell.decode("ascii") if _DIGITS.fullmatch(cell) else cell.hex()
+    return str(cell).strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,6 +29,10 @@ def readable(path: Path) -> Iterator[None]:
     The errors' own words are dropped: some quote what was read.
     """
     try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):
+            # A list is read more than once, and a pipe gives its bytes once; a device never ends.
+            raise ReportError(f"{path}: is a pipe or a device; write the list to a file first")
         yield
     except UnicodeDecodeError:
         raise ReportError(f"{path.name}: is not UTF-8 text; save the list as UTF-8") from None

@@ -53,8 +53,11 @@ def _disable_until(place: Place, content: Mapping[str, Any], bank: Mapping[str, 
     until = content.get("disable_until_ts", _ENABLED)
     if isinstance(until, bool) or not isinstance(until, int):
         raise place.fault("disable_until_ts is no whole number")
+    ratio = bank.get("matching_enabled_ratio", 1)
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float):
+        raise place.fault("matching_enabled_ratio is no number")
     # A bank with a ratio of 0 matches nothing.
-    if until == _DISABLED or bank.get("matching_enabled_ratio", 1) == 0:
+    if until == _DISABLED or ratio == 0:
         return FOREVER
     return None if until == _ENABLED else moment(place, until, "disable_until_ts")
 

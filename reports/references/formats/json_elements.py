@@ -34,7 +34,8 @@ def whereabouts(head: bytes, keys: Set[str]) -> tuple[str, ...] | None:
     found: list[tuple[str, ...]] = []
     path: list[str] = []
     try:
-        for event, value in ijson.basic_parse(io.BytesIO(head), multiple_values=True):
+        # Without use_float a number of thousands of digits ends the interpreter, not the parsing.
+        for event, value in ijson.basic_parse(io.BytesIO(head), multiple_values=True, use_float=True):
             if event == "map_key":
                 path[-1] = value
                 if value in keys:
@@ -51,11 +52,17 @@ def whereabouts(head: bytes, keys: Set[str]) -> tuple[str, ...] | None:
     return min(found, key=len, default=None)
 
 
-def elements(path: Path, keys: Set[str], what: str) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def elements(
+    path: Path, keys: Set[str], what: str, beside: dict[str, Any] | None = None
+) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """Yield the objects that have these keys, each with its place.
 
+    Args:
+        beside: filled with what the last document says beside its elements, such as a page's number.
+
     Raises:
-        ReportError: the file cannot be read, is no JSON, or holds no such objects.
+        ReportError: the file cannot be read, is no JSON, holds no such objects, or holds some at another
+            place than the first, which would be passed over.
     """
     at = whereabouts(head_of(path), keys)
     if at is None:
@@ -65,7 +72,7 @@ def elements(path: Path, keys: Set[str], what: str) -> Iterator[tuple[Place, Map
         )
     with readable(path), path.open("rb") as file:
         stream = Stream(file, path.name)
-        found = _values(stream, list(at))
+        found = _values(stream, list(at), keys, {} if beside is None else beside)
         while True:
             place = Place(path.name, f"element {stream.entries + 1}")
             try:
@@ -74,8 +81,8 @@ def elements(path: Path, keys: Set[str], what: str) -> Iterator[tuple[Place, Map
                 raise place.fault("the file ends in it, or it is no JSON", "export the list again") from None
             except (ijson.JSONError, ValueError):
                 raise place.fault("is no JSON", "export the list again") from None
-            except _TooDeep:
-                raise place.fault(f"is nested more than {DEEPEST} levels deep") from None
+            except _Fault as error:
+                raise place.fault(error.reason, error.remedy) from None
             if element is None:
                 return
             if not isinstance(element[0], dict):
@@ -84,39 +91,84 @@ def elements(path: Path, keys: Set[str], what: str) -> Iterator[tuple[Place, Map
             yield place, element[0]
 
 
-class _TooDeep(Exception):
-    """The document is nested too deep."""
+class _Fault(Exception):
+    """What is wrong with the document, at the element that would come next."""
+
+    def __init__(self, reason: str, remedy: str = "export the list again") -> None:
+        self.reason = reason
+        self.remedy = remedy
 
 
-def _values(stream: Stream, at: list[str]) -> Iterator[tuple[Any]]:
+_TOO_DEEP = f"is nested more than {DEEPEST} levels deep"
+
+
+def _values(stream: Stream, at: list[str], keys: Set[str], beside: dict[str, Any]) -> Iterator[tuple[Any]]:
     """Yield each value at a path. ijson's own `items` would be twice as fast, but has no limit of depth."""
     path: list[str] = []
-    builder = ijson.ObjectBuilder()
-    building = 0
+    building: _Builder | None = None
+    reached = not at
     for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True, buf_size=HEAD):
         step = _STEPS.get(event, 0)
-        if building:
-            builder.event(event, value)
-            if step:
-                building += step
-                if not building:
-                    yield (builder.value,)
-                elif building > DEEPEST:
-                    raise _TooDeep
+        if building is not None:
+            if building.takes(event, value):
+                yield (building.whole,)
+                building = None
         elif event == "map_key":
+            if value in keys:
+                raise _Fault("an entry stands at another place than the first", "write all into one array")
             path[-1] = value
+            reached = reached or path == at
         elif step < 0:
             path.pop()
+            if not (path or reached):
+                raise _Fault("a document without entries stands here", "remove it, or fetch that page again")
         elif path == at and event != "start_array":
             if step:
-                builder, building = ijson.ObjectBuilder(), 1
-                builder.event(event, value)
+                building = _Builder(event)
             else:
                 yield (value,)
         elif step:
+            if not path:
+                reached = not at
+                beside.clear()
             path.append(_ITEM)
+            reached = reached or (event == "start_array" and path == at)
             if len(path) > DEEPEST:
-                raise _TooDeep
+                raise _Fault(_TOO_DEEP)
+        elif len(path) == 1:
+            beside[path[0]] = value
+
+
+class _Builder:
+    """An object put together from what its parser meets."""
+
+    def __init__(self, event: str) -> None:
+        self.whole: Any = {} if event == "start_map" else []
+        self._open: list[Any] = [self.whole]
+        self._key = ""
+
+    def takes(self, event: str, value: Any) -> bool:
+        """Take what comes next; return whether the object is whole."""
+        if event == "map_key":
+            if value in self._open[-1]:
+                raise _Fault("has the same key twice, and they could differ")
+            self._key = value
+        elif _STEPS.get(event) == -1:
+            self._open.pop()
+        else:
+            step = event in _STEPS
+            if step:
+                value = {} if event == "start_map" else []
+            within = self._open[-1]
+            if isinstance(within, dict):
+                within[self._key] = value
+            else:
+                within.append(value)
+            if step:
+                self._open.append(value)
+                if len(self._open) > DEEPEST:
+                    raise _Fault(_TOO_DEEP)
+        return not self._open
 
 
 def text(place: Place, element: Mapping[str, Any], key: str, *, default: str | None = None) -> str:

@@ -51,6 +51,12 @@ _BY_DIGITS = {16: "phash", 32: "md5", 40: "sha1", 64: "pdq", 128: "sha512"}
 """A value that stands alone. 64 digits are PDQ: a list of SHA-256 has to say so."""
 _NOT_HEX = re.compile(r"[^0-9a-fA-F]")
 _KIND = re.compile(r"[a-z0-9_]{1,40}")
+NO_FINGERPRINT = "no_fingerprint"
+"""The kind of an entry of NCMEC's without any."""
+_LONGEST_ID = 512
+_LONGEST_SAID = 4096
+"""Characters: of an id, which stands in reports, and of all else that is said of a hash. Many entries are in
+memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +153,29 @@ def entry(place: Place, ref_id: str, kind: str, value: str, **said: Unpack[Said]
     code = hexadecimal(place, value, kind, digits)
     if not plausible(code):
         return too_plain(ref_id)
+    _short(place, ref_id, said)
     return ListedSignal(place=place.name, ref_id=ref_id, signal=signal, code=code, **said)
+
+
+def _short(place: Place, ref_id: str, said: Said) -> None:
+    if len(ref_id) > _LONGEST_ID:
+        raise place.fault(f"its id is longer than {_LONGEST_ID} characters")
+    words = (said.get("classification", ""), said.get("source", ""), *said.get("tags", ()))
+    if sum(map(len, words)) + len(words) > _LONGEST_SAID:
+        raise place.fault(f"its classification, tags and source are longer than {_LONGEST_SAID:,} characters")
+
+
+def known_kind(kind: str) -> bool:
+    """Whether we know what a kind of hash is, be it of a picture or a video."""
+    known = {*SIGNALS, *UNMATCHABLE, NO_FINGERPRINT}
+    return kind in known or kind.removeprefix("video_") in known
+
+
+def more_follows() -> Rejected:
+    """What stands for the pages that a list says there are, but that are not in it."""
+    return Rejected(
+        "the next page", "the list says that more entries follow; fetch them, and put all pages into one file"
+    )
 
 
 def too_plain(ref_id: str) -> Rejected:

@@ -1,7 +1,8 @@
 """NCMEC's hash sharing, version 2: the XML of its entries.
 
 `<queryResult><images><image><member id/><timestamp/><id/><classification/><fingerprints><pdq/>...`,
-and `<deletedImage>` for what was taken back. Read without DTD, entities or anything external.
+and `<deletedImage>` for what was taken back. A fingerprint may also be `<fingerprint type="PDQ">`.
+Read without DTD, entities or anything external.
 """
 
 from __future__ import annotations
@@ -10,16 +11,30 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError
+from xml.parsers.expat import errors
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from reports.finding import Opinion, ReportError
 from reports.references.formats.files import Stream, readable
-from reports.references.formats.listed import Entry, Place, Tombstone, Unmatchable, entry, normal_kind
+from reports.references.formats.listed import (
+    NO_FINGERPRINT,
+    Entry,
+    Place,
+    Tombstone,
+    Unmatchable,
+    entry,
+    more_follows,
+    normal_kind,
+)
 from reports.references.formats.said import moment
 
 _ROOT = "queryResult"
+_PAGING = "paging"
+_PARTS = frozenset(("member", "timestamp", "id", "classification", "fingerprints", "feedback"))
+"""What is read of an entry, each once."""
+_AGAIN = errors.codes[errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT]
 _DELETED = "deleted"
 _DEEPEST = 32
 """Levels of elements; an entry's feedback has 8."""
@@ -34,7 +49,10 @@ def read_ncmec(path: Path) -> Iterator[Entry]:
     """
     for place, element in _elements(path):
         what = _name(element).lower()
-        parts = {_name(one): one for one in element}
+        if what == "next":
+            yield more_follows()
+            continue
+        parts = _parts(place, element)
         number, member = _member(place, parts)
         ref_id = f"{number}-{_said(parts, 'id') or _missing(place, 'id')}"
         if what.startswith(_DELETED):
@@ -48,11 +66,13 @@ def _fingerprints(
 ) -> Iterator[Entry]:
     prints = list(parts.get("fingerprints", ()))
     if not prints:
-        yield Unmatchable(place=place.name, ref_id=ref_id, kind="no_fingerprint")
+        yield Unmatchable(place=place.name, ref_id=ref_id, kind=NO_FINGERPRINT)
     at = Place(place.file, f"{place.name}/fingerprints")
     seen = moment(place, _said(parts, "timestamp"), "timestamp")
     for one in prints:
         name = _name(one)
+        if name.lower() == "fingerprint":
+            name = one.get("type", name)
         kind = name if what == "image" else f"{what}_{name}"
         if one.text is None and one.get("href"):
             # Large ones are only linked to.
@@ -70,6 +90,16 @@ def _fingerprints(
         )
 
 
+def _parts(place: Place, element: Element) -> dict[str, Element]:
+    parts: dict[str, Element] = {}
+    for one in element:
+        name = _name(one)
+        if name in parts and name in _PARTS:
+            raise place.fault(f"has more than one <{name}>")
+        parts[name] = one
+    return parts
+
+
 def _opinion(parts: Mapping[str, Element], fingerprint: str) -> Opinion:
     """Every entry is a report; a member who has voted against this fingerprint disputes it."""
     disputed = any(
@@ -80,7 +110,10 @@ def _opinion(parts: Mapping[str, Element], fingerprint: str) -> Opinion:
 
 
 def _elements(path: Path) -> Iterator[tuple[Place, Element]]:
-    """Yield what lies in the containers <images>, <videos>, ..., and forget it again."""
+    """Yield what lies in the containers <images>, <videos>, ..., and forget it again.
+
+    Of <paging> only the <next> page is yielded, where there is one.
+    """
     open_elements: list[Element] = []
     count = 0
     with readable(path), path.open("rb") as file:
@@ -101,7 +134,7 @@ def _elements(path: Path) -> Iterator[tuple[Place, Element]]:
                     count = 0
                 continue
             open_elements.pop()
-            if len(open_elements) == 2 and _name(open_elements[1]) != "paging":
+            if len(open_elements) == 2 and _worth(open_elements[1], element):
                 count += 1
                 container = _name(open_elements[1])[:40]
                 place = Place(path.name, f"{_ROOT}/{container}/{_name(element)[:40]}[{count}]")
@@ -109,6 +142,12 @@ def _elements(path: Path) -> Iterator[tuple[Place, Element]]:
                 yield place, element
             if len(open_elements) <= 2 and open_elements:
                 del open_elements[-1][:]
+
+
+def _worth(container: Element, element: Element) -> bool:
+    if _name(container) != _PAGING:
+        return True
+    return _name(element) == "next" and bool((element.text or "").strip())
 
 
 def _events(stream: Stream, name: str) -> Iterator[tuple[str, Element]]:
@@ -124,9 +163,17 @@ def _events(stream: Stream, name: str) -> Iterator[tuple[str, Element]]:
             ) from None
         except ParseError as error:
             line, column = error.position
+            if error.code == _AGAIN:
+                raise Place(name, f"line {line}").fault(
+                    "a second document begins, or something else follows the first",
+                    f"put the entries of all pages into one <{_ROOT}>",
+                ) from None
             raise Place(name, f"line {line}").fault(
                 f"is no XML from column {column + 1}", "export the list again"
             ) from None
+        except (LookupError, ValueError):
+            # What the parser raises for an encoding that is no text's, or has several bytes a character.
+            raise ReportError(f"{name}: is in an encoding that is not read; save the list as UTF-8") from None
         if found is None:
             return
         yield found

@@ -14,7 +14,7 @@ from reports.references.formats.listed import Entry
 from reports.references.formats.ncmec import read_ncmec
 from reports.references.formats.parquet_table import read_parquet
 from reports.references.formats.plain import read_plain
-from reports.references.formats.sniffing import sniff
+from reports.references.formats.sniffing import sniff, unpacked
 from reports.references.formats.stopncii import read_stopncii
 from reports.references.formats.te import read_te
 
@@ -50,7 +50,10 @@ def read_list(
     """
     if form is not None and form not in FORMS:
         raise ReportError(f'--format: there is no "{form}"; there are {", ".join(FORMS)}')
-    form = form or sniff(path, mapping)
+    if form is None:
+        form = sniff(path, mapping)
+    else:
+        unpacked(path)
     if mapping and form in _READERS:
         raise ReportError(f"{path.name}: --map is for csv and parquet, but the list is {form}; leave it out")
     return _some(path, _READERS[form](path) if form in _READERS else _TABLES[form](path, mapping))

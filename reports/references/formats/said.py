@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from reports.finding import Opinion
@@ -58,6 +58,10 @@ def moment(place: Place, value: Any, name: str) -> datetime | None:
     try:
         if isinstance(value, datetime):
             found = value
+        elif isinstance(value, date):
+            found = datetime.combine(value, time())
+        elif isinstance(value, bool):
+            raise ValueError
         elif isinstance(value, str) and not value.strip().lstrip("-").isdigit():
             found = datetime.fromisoformat(value.strip())
         else:
