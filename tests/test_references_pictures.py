@@ -158,7 +158,7 @@ def test_of_an_animation_the_first_frame_is_looked_for_and_the_rest_is_named(tmp
     added = references.add_folder("artist", folder, [])
     assert added.entries == 1
     ((ref_id, reason),) = [(one.ref_id, one.reason) for one in added.rejected]
-    assert (ref_id, "only its first frame" in reason) == (name, True)
+    assert (ref_id, "only the first is looked for" in reason) == (name, True)
     (index,) = references.load(["artist"])
     assert index.ref_ids.to_pylist() == [name]
 

@@ -26,6 +26,8 @@ from reports.references.pictures import Rejected
 from reports.references.rows import HASHES, NAMED, ReferenceSet
 
 SIGNALS = ("pdq", "phash", "phash256")
+KINDS = 100
+"""Kinds of hashes that are counted one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,16 @@ class ListFile:
         """
         with readable(self.path), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def state(self) -> tuple[int, ...]:
+        """What tells that its bytes were changed or exchanged.
+
+        Raises:
+            ReportError: it cannot be read.
+        """
+        with readable(self.path):
+            now = self.path.stat()
+        return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
 
 
 @dataclass(slots=True)
@@ -123,9 +135,9 @@ def read_into(
         now: what is disabled until later is counted.
 
     Raises:
-        ReportError: an entry is malformed, or no entry is of use.
+        ReportError: an entry is malformed, no entry is of use, or the list was changed meanwhile.
     """
-    collation, tally = Collation(), _Tally()
+    collation, tally, state = Collation(), _Tally(), given.state()
     sha256 = given.sha256()
     entries = read_list(given.path, form=given.form, mapping=given.mapping)
     while part := list(islice(entries, ROWS)):
@@ -140,6 +152,10 @@ def read_into(
         tally.fetched_at = max([*dates, *([tally.fetched_at] if tally.fetched_at else [])], default=None)
         if progress:
             progress(tally.read)
+    if given.state() != state:
+        raise ReportError(
+            f"{given.path.name}: was changed while it was read; read it again when nobody writes to it"
+        )
     if tally.read == tally.left_out:
         first = tally.rejected[0]
         raise ReportError(
@@ -184,7 +200,9 @@ def hash_rows(signals: Sequence[ListedSignal], numbers: Sequence[int], source: s
 
 def _note(one: Entry, tally: _Tally, collation: Collation) -> None:
     if isinstance(one, Unmatchable):
-        tally.unmatchable[one.kind] += 1
+        # A list that makes up a kind for every entry does not fill the memory, nor the screen.
+        full = len(tally.unmatchable) >= KINDS and one.kind not in tally.unmatchable
+        tally.unmatchable["other" if full else one.kind] += 1
     elif isinstance(one, Tombstone):
         collation.bury(one)
     elif isinstance(one, Rejected):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reports.finding import Opinion, Reference, ReportError
 from reports.matching.hashes import Hasher, canonical
@@ -40,6 +42,22 @@ SUFFIXES = frozenset(
 )
 """What is taken for a picture; captions and other files in the folder are passed over, and counted."""
 
+_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JXL", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""What is looked for in a file, whatever its name. Pillow knows others: for EPS it starts Ghostscript."""
+_WITHOUT_WHITE = ("I", "F")
+"""Modes of 32-bit numbers: which of them is white is nowhere said, and Pillow would cut them off at 255."""
+_DAMAGED = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+)
+"""What Pillow's many decoders raise for a damaged file."""
 _LARGE = 4096
 """Pixels. A picture with a longer side is halved until it has none, before anything makes a copy of it."""
 _STILLS = frozenset(("MPO",))
@@ -61,18 +79,37 @@ class Rejected:
 def picture_files(folder: Path) -> tuple[list[Path], int]:
     """Return a folder's picture files, subfolders included, in order of path, and the count of other files.
 
+    Hidden ones are left alone. Links to folders are not followed, and are counted with the other files.
+
     Raises:
-        ReportError: the folder does not exist.
+        ReportError: the folder does not exist, or a folder in it cannot be looked into.
     """
     if not folder.is_dir():
         raise ReportError(f"{folder}: is no folder; give the folder that holds the reference pictures")
-    visible = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    pictures = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
-    return pictures, len(visible) - len(pictures)
+    pictures, others = [], 0
+    for name, folders, files in os.walk(folder, onerror=_unseen):
+        here = Path(name)
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        others += sum((here / one).is_symlink() for one in folders)
+        visible = [here / one for one in files if not one.startswith(".")]
+        found = [path for path in visible if path.suffix.lower() in SUFFIXES]
+        pictures += found
+        others += len(visible) - len(found)
+    return sorted(pictures), others
+
+
+def _is_utf_8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unseen(error: OSError) -> NoReturn:
+    raise ReportError(
+        f"{error.filename}: cannot be looked into ({error.strerror}); make it readable, or move it away"
+    ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +130,32 @@ def read_picture(path: Path) -> Picture:
     Raises:
         ReportError: the file is no picture, is cut off, or would be too large in memory.
     """
+    if not path.is_file():
+        # A pipe would be waited for.
+        raise ReportError("is no file, or a link to none")
     try:
         with warnings.catch_warnings():
+            # Of oddities in a file that can be read all the same, nobody need hear.
+            warnings.simplefilter("ignore", UserWarning)
             # From a tenth of a billion pixels on Pillow warns, and from two tenths it raises.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=_formats()) as image:
                 if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
                     raise ReportError(f"{image.width} x {image.height} px is too large; make it smaller")
+                if image.mode in _WITHOUT_WHITE:
+                    raise ReportError("has 32-bit numbers for pixels; save it with 8 or 16 bits")
                 animated = image.format not in _STILLS and getattr(image, "is_animated", False)
                 return Picture(canonical(_smaller(image)), animated)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ReportError("its header says it is too large; make it smaller") from error
-    # What Pillow's many decoders raise for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except _DAMAGED as error:
         raise ReportError(f"cannot be read as a picture: {_reason(error)}") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(one for one in _FORMATS if one in Image.OPEN)
 
 
 def _smaller(image: Image.Image) -> Image.Image:
@@ -135,6 +184,9 @@ def references(
         pictures: list[tuple[str, str, Image.Image]] = []
         for path in files[start : start + _BATCH]:
             ref_id = path.relative_to(folder).as_posix()
+            if not _is_utf_8(ref_id):
+                yield Rejected(ref_id, "its name is not UTF-8; rename it")
+                continue
             try:
                 picture = read_picture(path)
             except ReportError as error:
@@ -142,7 +194,9 @@ def references(
             else:
                 pictures += ((ref_id, view, part) for view, part in variants(picture.image))
                 if picture.animated:
-                    yield Rejected(ref_id, "is animated: only its first frame is looked for; save the others")
+                    yield Rejected(
+                        ref_id, "has several frames or pages: only the first is looked for; save the others"
+                    )
         if pictures:
             yield from _described(set_name, pictures, hasher, describe, opinion)
 
@@ -184,9 +238,9 @@ def _told(vectors: dict[str, NDArray[np.float32]], index: int) -> dict[str, NDAr
 
 
 def _reason(error: Exception) -> str:
-    # Pillow puts the file's path, which may be private, into some of its messages.
-    return (
-        "not a picture that Pillow knows"
-        if "cannot identify" in str(error)
-        else str(error) or type(error).__name__
-    )
+    # The file's path, which may be private, stands in some of the messages.
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture that Pillow knows here; save it as PNG or JPEG"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
