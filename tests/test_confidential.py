@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from fakes_home import opened_home
 from fakes_matching import HASHER, picture
 from fakes_receiver import receiver
-from fakes_swept import MEMBER, Swept, swept_home
+from fakes_swept import CLASSIFICATION, MEMBER, Swept, swept_home
 
 from leaksweep.cli import main
 from reports.finding import Reference
@@ -55,6 +56,8 @@ def _run_all(swept: Swept, folder: Path) -> dict[str, bytes]:
     """Run every command that shows something, and return what each gave."""
     said: dict[str, bytes] = {}
     bad = folder / "bad.txt"
+    with opened_home(swept.root) as stores:
+        extraction = stores.extractions.rows(["id"])["id"].to_pylist()[0]
     bad.write_text(f"{swept.listed[1].hex()}\n{swept.listed[2].hex()[:-1]}x\n")
     with receiver([204, 401]) as hook:
         told = ("--set", f"reports.notices.webhook_url={hook.url}")
@@ -68,6 +71,12 @@ def _run_all(swept: Swept, folder: Path) -> dict[str, bytes]:
             (["refs", "list", "--json"], 0),
             (["refs", "list"], 0),
             (["refs", "add", "bad", str(bad)], 2),
+            (["refs", "withdraw", "hotline", "9", "--reason", "asked by its giver"], 0),
+            (["refs", "withdrawn", "--json"], 0),
+            (["explain", extraction], 0),
+            (["explain", extraction, "--json"], 0),
+            (["audit", "list", "--json"], 0),
+            (["rates", "--json"], 0),
         ):
             out, err = StringIO(), StringIO()
             with redirect_stdout(out), redirect_stderr(err):
@@ -145,8 +154,13 @@ def test_no_member_is_named(outputs):
         assert [name for name, content in outputs.said.items() if form.encode() in content] == []
 
 
+def test_no_classification_of_a_list_is_told(outputs):
+    assert [name for name, content in outputs.said.items() if CLASSIFICATION.encode() in content] == []
+
+
 def test_no_prompt_is_told_but_where_extractions_are(outputs):
-    assert {name for name, content in outputs.said.items() if PROMPT in content} <= WITH_PROMPTS
+    told = {name for name, content in outputs.said.items() if PROMPT in content}
+    assert {name for name in told if not name.startswith("explain ")} <= WITH_PROMPTS
     assert PROMPT in outputs.said["extractions.csv"]
 
 
