@@ -65,7 +65,7 @@ def test_occurrences_are_listed_as_metadata_the_nearest_first(engine: Engine) ->
     listed = re.findall(r'<th scope="row"><code>([^<]+)</code></th>', page)
     assert listed == ["job0-000", "mirror1-000", "mirror2-000", "mirror3-000"]
     assert "<bdi>huggingface:mira/mirror-3@5f2e:weights.safetensors</bdi>" in page
-    assert "cosine 0.80, PDQ 26, pHash 6" in page
+    assert "cosine 0.80, PDQ 26, pHash 6" in page.replace("\u00a0", " ")
     assert re.findall(r'aria-label="Choose ([^"]+)"', page) == ["mirror1-000", "mirror3-000"]
     assert page.count("erased") == 1
     assert "<img" not in page

@@ -155,6 +155,8 @@ def test_a_note_that_is_too_long_stays_in_its_field_with_the_label(engine: Engin
     assert "the note has 10,015 characters, and 2,000 are kept; shorten it" in page
     assert f"autofocus>\n{note}</textarea>" in page
     assert 'value="escalate" required checked' in page
+    assert "Show sharp" in page
+    assert "Erased" not in page
     assert acts(desk) == []
 
 

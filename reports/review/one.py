@@ -93,7 +93,8 @@ class FindingPage:
             self._desk.acts.label(asked.item.id, label, note)
         except ReportError as error:
             draft = {"label": label, "note": note}
-            return self._page(request, asked, {}, _Shown(status=400, problem=str(error), draft=draft))
+            refused = _Shown(status=400, problem=str(error), draft=draft)
+            return self._page(request, asked, self._opened(asked), refused)
         following = asked.queue.next_after(asked.item.id)
         where = f"/findings/{following.id}" if following else "/"
         return RedirectResponse(f"{where}?saved={asked.item.id}", 303)

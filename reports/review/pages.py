@@ -132,9 +132,9 @@ def measures(match: Match) -> list[tuple[str, str, str, str]]:
 
 
 def nearness(match: Match | Occurrence) -> str:
-    """The distances in one line."""
+    """The distances in one line, which breaks between them only."""
     parts = [
-        f"{name} {_number(value)}"
+        f"{name}\u00a0{_number(value)}"
         for name, value in (
             ("cosine", match.similarity),
             ("PDQ", match.pdq_distance),
