@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes_pictures import scene
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from extraction.descriptors import Thumbnail
 from leaksweep.cli import main
@@ -19,8 +21,11 @@ from reports.calibration.curves import curve, look_alikes, loosest, reached
 from reports.calibration.distortions import DISTORTIONS
 from reports.calibration.labels import precision_by
 from reports.calibration.pairs import SIGNALS, Measured, measure_folder
+from reports.calibration.shares import share_by_thing, share_of_strangers
 from reports.finding import ReportError, Severity
 from reports.matching.hashes import open_hasher
+from reports.rates.estimate import Z, clustered
+from reports.rates.leakage import Proportion
 from reports.settings import Ladder
 
 FEW = {name: DISTORTIONS[name] for name in ("as it is", "JPEG 50", "mirrored", "5 % cut off each side")}
@@ -142,6 +147,54 @@ def test_the_ladder_as_a_settings_file_is_read_back(
     file = tmp_path / "config.toml"
     file.write_text(text)
     assert main(["config", "check", "--config", str(file)]) == 0
+
+
+def test_copies_count_by_thing_as_checkpoints_do_by_owner() -> None:
+    hit, things = np.arange(40) < 8, np.arange(40) // 8
+    share = share_by_thing(hit, things)
+    assert (share.count, share.of) == (8, 40)
+    assert share.interval == pytest.approx((clustered(hit, things).low, clustered(hit, things).high))
+    assert share_by_thing(np.ones(40, bool), things).interval[0] < 0.6  # five things, not forty copies
+
+
+def test_the_interval_of_pairs_leaves_out_one_thing_at_a_time() -> None:
+    things, rng = np.repeat(np.arange(9), 2), np.random.default_rng(4)
+    hit = (things[:, None] != things[None]) & (rng.random((18, 18)) < 0.2)
+    share = share_of_strangers(things, things, *np.nonzero(hit))
+    left_out = []
+    for thing in range(9):
+        kept = np.ix_(things != thing, things != thing)
+        left_out.append(hit[kept].sum() / (16 * 14))
+    value = hit.sum() / (18 * 16)
+    variance = 8 / 9 * ((np.array(left_out) - value) ** 2).sum()
+    slack = (Z / student.ppf(0.975, 8)) ** 2
+    assert (share.count, share.of) == (hit.sum(), 18 * 16)
+    assert share.size == pytest.approx(min(18 * 16, value * (1 - value) / variance) * slack)
+
+
+def test_none_of_many_pairs_of_few_things_shows_little() -> None:
+    things, none = np.arange(20), np.zeros(0, np.int64)
+    share = share_of_strangers(things, things, none, none)
+    assert (share.of, share.size) == (380, 10)
+    assert share_of_strangers(things, things, none, none, unseen=100).size == 100
+    assert share_of_strangers(things[:2], things[:2], none, none).size == 1
+
+
+def test_the_interval_of_pairs_holds_the_truth_where_pictures_are_unlike() -> None:
+    # Each thing lies more or less near to everything: pairs as if independent hold it in 4 of 10.
+    rng, held, naive = np.random.default_rng(5), [], []
+    near = rng.standard_normal((400, 40)) * 0.7
+    noise = rng.standard_normal((400, 40, 40))
+    hits = near[:, :, None] + near[:, None] + noise > 2.5
+    hits &= ~np.eye(40, dtype=bool)
+    truth = norm.sf(2.5 / np.sqrt(2 * 0.49 + 1))
+    for hit in hits:
+        share = share_of_strangers(np.arange(40), np.arange(40), *np.nonzero(hit))
+        plain = Proportion(count=share.count, of=share.of).interval
+        held.append(share.interval[0] <= truth <= share.interval[1])
+        naive.append(plain[0] <= truth <= plain[1])
+    assert 0.92 <= np.mean(held) <= 0.98
+    assert np.mean(naive) < 0.6
 
 
 def test_look_alikes_are_neither_copies_nor_strangers(measured: Measured) -> None:

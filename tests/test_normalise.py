@@ -96,3 +96,19 @@ def test_a_threshold_without_a_background_is_refused():
         ReportsSettings(ladder=CALIBRATED.ladder)
     with pytest.raises(ValidationError, match=r"sets\.partner: normalised_high needs"):
         ReportsSettings(sets={"partner": CALIBRATED.ladder})
+
+
+def test_a_background_that_holds_what_leaked_takes_a_third_more_and_three_copies_take_it_all():
+    probes, index = world(7, extractions=12, references=8)
+    strangers = background(np.random.default_rng(2))
+    plain = Background.of(probes, strangers).levels
+    name, described = next(iter(probes.described.items()))
+    leaked, probe = described.picture[0], probes.ids[described.at[0]]
+    for copies in (1, 3):
+        rows = strangers.vectors[name].rows.copy()
+        nearest = np.sort(rows @ leaked)[::-1][:3]
+        rows[np.argsort(rows @ leaked)[:copies]] = leaked  # in place of the furthest
+        both = replace(strangers, vectors=strangers.vectors | {name: Vectors(np.arange(10), rows)})
+        level = Background.of(probes, both).levels[probe]
+        assert level == pytest.approx((copies + nearest[: 3 - copies].sum()) / 3, abs=1e-5)
+        assert level > plain[probe]

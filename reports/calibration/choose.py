@@ -8,11 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.calibration.curves import Point, curve, loosest, point, reached, recall_by_distortion
+from reports.calibration.curves import (
+    Point,
+    curve,
+    independent_strangers,
+    loosest,
+    point,
+    reached,
+    recall_by_distortion,
+)
 from reports.calibration.pairs import SIGNALS, Measured
+from reports.calibration.shares import Share
 from reports.finding import Severity
 from reports.findings.ladder import Rung, rungs
-from reports.rates.leakage import Proportion
 from reports.settings import Ladder, Similarities
 
 
@@ -32,7 +40,7 @@ class Rule:
     severity: Severity
     name: str
     point: Point
-    by_distortion: Mapping[str, Proportion]
+    by_distortion: Mapping[str, Share]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,7 @@ def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
     return Chosen(
         ladder=ladder,
         limited=tuple(limited),
-        rules=tuple(_rule(measured, rung) for rung in rungs(ladder, measured.descriptor)),
+        rules=_rules(measured, ladder),
         by_severity=severities(measured, ladder),
     )
 
@@ -104,6 +112,7 @@ def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
 def severities(measured: Measured, ladder: Ladder) -> dict[Severity, Rule]:
     """Return what all rules of a severity or above do together, gravest first."""
     every = rungs(ladder, measured.descriptor)
+    independent = min(independent_strangers(measured).values())
     found = {}
     for severity in reversed(Severity):
         hit = np.zeros(measured.copies.shape, np.bool_)
@@ -113,29 +122,37 @@ def severities(measured: Measured, ladder: Ladder) -> dict[Severity, Rule]:
         found[severity] = Rule(
             severity=severity,
             name=f"{severity.label} or above",
-            point=point(measured, hit, float("nan")),
+            point=point(measured, hit, float("nan"), unseen=independent),
             by_distortion=recall_by_distortion(measured, hit),
         )
     return found
 
 
-def _rule(measured: Measured, rung: Rung) -> Rule:
-    hit = _holds(measured, rung)
-    return Rule(
-        severity=rung.severity,
-        name=rung.name,
-        point=point(measured, hit, float("nan")),
-        by_distortion=recall_by_distortion(measured, hit),
-    )
+def _rules(measured: Measured, ladder: Ladder) -> tuple[Rule, ...]:
+    independent, found = independent_strangers(measured), []
+    for rung in rungs(ladder, measured.descriptor):
+        hit = _holds(measured, rung)
+        unseen = min(independent[signal] for signal in _signals(rung))
+        found.append(
+            Rule(
+                severity=rung.severity,
+                name=rung.name,
+                point=point(measured, hit, float("nan"), unseen=unseen),
+                by_distortion=recall_by_distortion(measured, hit),
+            )
+        )
+    return tuple(found)
+
+
+def _signals(rung: Rung) -> list[str]:
+    return [signal for signal in SIGNALS if getattr(rung, signal) is not None]
 
 
 def _holds(measured: Measured, rung: Rung) -> NDArray[np.bool_]:
     """(N, R): the pairs for which every measure of a rule reaches its limit."""
     hit = np.ones(measured.copies.shape, np.bool_)
-    for signal in SIGNALS:
-        limit = getattr(rung, signal)
-        if limit is not None:
-            hit &= reached(measured, signal, float(limit))
+    for signal in _signals(rung):
+        hit &= reached(measured, signal, float(getattr(rung, signal)))
     return hit
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.calibration.pairs import Measured
-from reports.rates.leakage import Proportion
+from reports.calibration.pairs import SIGNALS, Measured
+from reports.calibration.shares import Share, share_by_thing, share_of_strangers
 
 HIGHER_IS_NEARER = ("similarity",)
 
@@ -28,17 +28,27 @@ class Point:
 
     threshold: float
     """Distance at most, or cosine at least."""
-    recall: Proportion
+    recall: Share
     """Copies that reach it, of all copies; one that cannot be compared reaches nothing."""
-    false_pairs: Proportion
-    """Pairs of strangers that reach it. Pairs share pictures, so the interval is too narrow."""
-    false_pictures: Proportion
+    false_pairs: Share
+    """Pairs of strangers that reach it."""
+    false_pictures: Share
     """Pictures with a copy that a stranger's reference reaches, of all pictures."""
 
 
 def curve(measured: Measured, signal: str) -> tuple[Point, ...]:
-    """Return the points of a signal, strictest first."""
-    return tuple(point(measured, reached(measured, signal, at), at) for at in GRIDS[signal])
+    """Return the points of a signal, strictest first.
+
+    Where too few strangers reach a threshold to tell how alike pairs are, they are taken to be as alike as
+    at the strictest one that enough of them reach.
+    """
+    found: list[Point] = []
+    unseen: float | None = None
+    for at in reversed(GRIDS[signal]):
+        found.append(point(measured, reached(measured, signal, at), at, unseen=unseen))
+        if found[-1].false_pairs.telling:
+            unseen = found[-1].false_pairs.size
+    return tuple(reversed(found))
 
 
 def reached(measured: Measured, signal: str, threshold: float) -> NDArray[np.bool_]:
@@ -49,39 +59,56 @@ def reached(measured: Measured, signal: str, threshold: float) -> NDArray[np.boo
     return np.asarray(hit, np.bool_)
 
 
-def point(measured: Measured, hit: NDArray[np.bool_], threshold: float) -> Point:
-    """Count what reaches something, (N, R)."""
-    copies, strangers = measured.copies, measured.strangers
-    wrong = hit & strangers
+def point(
+    measured: Measured, hit: NDArray[np.bool_], threshold: float, *, unseen: float | None = None
+) -> Point:
+    """Count what reaches something, (N, R).
+
+    Args:
+        unseen: independent pairs of strangers at most, where too few of them do; as `share_of_strangers`.
+    """
+    wrong = hit & measured.strangers
     pictures = np.zeros(len(measured.names), np.bool_)
     np.logical_or.at(pictures, measured.of, wrong.any(axis=1))
+    copies = measured.thing[measured.of]
     return Point(
         threshold=float(threshold),
-        recall=Proportion(count=int((hit & copies).sum()), of=int(copies.sum())),
-        false_pairs=Proportion(count=int(wrong.sum()), of=int(strangers.sum())),
-        false_pictures=Proportion(count=int(pictures.sum()), of=len(measured.names)),
+        recall=share_by_thing(_own(measured, hit), copies),
+        false_pairs=share_of_strangers(copies, measured.thing, *np.nonzero(wrong), unseen=unseen),
+        false_pictures=share_by_thing(pictures, measured.thing),
     )
 
 
-def recall_by_distortion(measured: Measured, hit: NDArray[np.bool_]) -> dict[str, Proportion]:
+def independent_strangers(measured: Measured) -> dict[str, float]:
+    """Return how many pairs of strangers are independent by each signal, at its strictest threshold."""
+    return {signal: curve(measured, signal)[0].false_pairs.size for signal in SIGNALS}
+
+
+def _own(measured: Measured, hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,) whether each copy reaches it with its own picture."""
+    return np.asarray(hit[np.arange(len(measured.of)), measured.of], np.bool_)
+
+
+def recall_by_distortion(measured: Measured, hit: NDArray[np.bool_]) -> dict[str, Share]:
     """Return how many copies of each kind reach something, in the order of the kinds."""
-    own = np.asarray((hit & measured.copies).any(axis=1), np.bool_)
+    own, things = _own(measured, hit), measured.thing[measured.of]
     kinds: NDArray[np.object_] = np.array(measured.distortions, object)
     return {
-        kind: Proportion(count=int(own[kinds == kind].sum()), of=int((kinds == kind).sum()))
+        kind: share_by_thing(own[kinds == kind], things[kinds == kind])
         for kind in dict.fromkeys(measured.distortions)
     }
 
 
-def look_alikes(measured: Measured, hit: NDArray[np.bool_]) -> Proportion:
+def look_alikes(measured: Measured, hit: NDArray[np.bool_]) -> Share:
     """Return how many pairs of different pictures of one thing reach something."""
-    return Proportion(count=int((hit & measured.alike).sum()), of=int(measured.alike.sum()))
+    rows, columns = np.nonzero(measured.alike)
+    return share_by_thing(hit[rows, columns], measured.thing[columns])
 
 
 def loosest(points: Sequence[Point], rate: float) -> Point | None:
     """Return the loosest threshold up to which false pairs are below a rate, with the interval's upper end.
 
-    None when even the strictest is not shown to be: with n pairs, nothing below 3.7 / n can be shown.
+    None when even the strictest is not shown to be: with n independent pairs, nothing below 3.8 / n can be.
     """
     good = None
     for one in points:

@@ -45,8 +45,8 @@ class Measured:
     """(N,) what each copy was made with."""
     of: NDArray[np.int64]
     """(N,) which picture each is a copy of."""
-    alike: NDArray[np.bool_]
-    """(N, R): another picture of the same thing, which is neither a copy nor a stranger."""
+    thing: NDArray[np.int64]
+    """(R,) what each picture shows, from 0; those of one subfolder show one thing."""
     values: Mapping[str, NDArray[np.float64]]
     """(N, R) by signal; NaN where a pair cannot be compared."""
     descriptor: str
@@ -58,9 +58,14 @@ class Measured:
         return np.asarray(self.of[:, None] == np.arange(len(self.names))[None], np.bool_)
 
     @property
+    def alike(self) -> NDArray[np.bool_]:
+        """(N, R): another picture of the same thing, which is neither a copy nor a stranger."""
+        return np.asarray((self.thing[self.of][:, None] == self.thing[None]) & ~self.copies, np.bool_)
+
+    @property
     def strangers(self) -> NDArray[np.bool_]:
         """(N, R): pairs of different things."""
-        return ~(self.copies | self.alike)
+        return np.asarray(self.thing[self.of][:, None] != self.thing[None], np.bool_)
 
 
 def measure_folder(
@@ -92,16 +97,13 @@ def measure_folder(
     copies = [(at, kind) for at in range(len(names)) for kind in distortions]
     probes = _probes(folder, names, distortions, describe, hasher, min_pdq_quality, progress)
     of = np.array([at for at, _ in copies], np.int64)
-    groups = np.array([str(Path(name).parent) for name in names], object)
-    lone = groups == "."
-    alike = (
-        (groups[of][:, None] == groups[None]) & ~lone[of][:, None] & ~(of[:, None] == np.arange(len(names)))
-    )
+    folders = [str(Path(name).parent) for name in names]
+    shown = [name if place == "." else f"{place}/" for name, place in zip(names, folders, strict=True)]
     return Measured(
         names=names,
         distortions=[kind for _, kind in copies],
         of=of,
-        alike=alike,
+        thing=np.unique(shown, return_inverse=True)[1].astype(np.int64),
         values=_values(measure(probes, index, np.arange(len(copies)), range(len(names)), control=False)),
         descriptor=describe.name,
         hasher=hasher.name,

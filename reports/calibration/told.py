@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from reports.calibration.choose import Chosen, Rule
 from reports.calibration.curves import HIGHER_IS_NEARER, Point, curve, look_alikes, reached
 from reports.calibration.pairs import SIGNALS, Measured
+from reports.calibration.shares import Share
 from reports.export.text import percent
 from reports.finding import Severity
-from reports.rates.leakage import Proportion
 
 _TITLES = {
     "pdq": "PDQ, bits of 256",
@@ -26,6 +27,7 @@ def content(measured: Measured, chosen: Chosen) -> dict[str, Any]:
     """Everything, as plain values: curves, rules, the ladder. No picture and no hash is in it."""
     return {
         "pictures": len(measured.names),
+        "things": len(np.unique(measured.thing)),
         "copies": int(measured.copies.sum()),
         "strangers": int(measured.strangers.sum()),
         "look_alikes": int(measured.alike.sum()),
@@ -59,9 +61,9 @@ def text(measured: Measured, chosen: Chosen) -> str:
         lines += ["", f"look-alikes that reach high by the descriptor: {_share(look_alikes(measured, hit))}"]
     lines += ["", *(f"note: {one}" for one in chosen.limited)]
     lines.append(
-        "Pairs share pictures, so the intervals of strangers are too narrow; of "
-        f"{len(measured.names)} pictures, {severe.point.false_pictures.count} had a copy that a stranger's "
-        "reference matched at high or above."
+        f"Intervals are as wide as {len(np.unique(measured.thing)):,} things allow: pairs share pictures, "
+        f"and copies of one thing are alike. {severe.point.false_pictures.count:,} of "
+        f"{len(measured.names):,} pictures had a copy that a stranger's reference matched at high or above."
     )
     return "\n".join(lines).rstrip()
 
@@ -93,7 +95,7 @@ def plot(curves: Mapping[str, Sequence[Point]]) -> Figure:
     return figure
 
 
-def _share(share: Proportion) -> str:
+def _share(share: Share) -> str:
     if share.interval is None or share.value is None:
         return "not tried"
     low, high = share.interval
@@ -121,9 +123,10 @@ def _counts(one: Point) -> dict[str, Any]:
     }
 
 
-def _plain(share: Proportion) -> dict[str, Any]:
+def _plain(share: Share) -> dict[str, Any]:
     return {
         "count": share.count,
         "of": share.of,
+        "independent": share.size,
         "interval": list(share.interval) if share.interval else None,
     }
