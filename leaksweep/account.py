@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from crawler.evidence.plain_text import printable
 from reports.finding import ExtractionEvidence, Finding, Match
 from reports.findings.ladder import Verdict, counts, same_picture
 from reports.settings import ReportsSettings
@@ -87,14 +88,15 @@ class Account:
             else f"one generation{of}, seed {row['seed']}, which no other resembles: weak evidence by itself"
         )
         return (
-            f"Extraction {row['id']}, {row['width']} x {row['height']} px, from {row['checkpoint_id']}, "
-            f"a fine-tune of {row['base_repo']}, by recipe {row['recipe_id']}.\nFound: {agreed}."
+            f"Extraction {row['id']}, {row['width']} x {row['height']} px, from "
+            f"{printable(row['checkpoint_id'])}, a fine-tune of {printable(row['base_repo'])}, by recipe "
+            f"{row['recipe_id']}.\nFound: {agreed}."
         )
 
     def _prompt(self) -> str:
         row = self.extraction
         origin = ORIGINS.get(row["prompt_origin"], row["prompt_origin"])
-        return f'Prompt: "{row["prompt"]}", from {origin}.'
+        return f'Prompt: "{printable(row["prompt"])}", from {origin}.'
 
     def _base(self) -> str:
         row = self.extraction
@@ -140,7 +142,7 @@ class Account:
         if not self.matches:
             return ["References: it matches none."]
         lines = [
-            f"Reference {match.ref_id} of {match.set_name}: {self._match(match, verdict)}"
+            f"Reference {printable(match.ref_id)} of {match.set_name}: {self._match(match, verdict)}"
             for match, verdict in self.matches[:MOST_MATCHES]
         ]
         left = len(self.matches) - MOST_MATCHES

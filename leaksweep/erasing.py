@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from crawler.evidence.plain_text import printable
 from leaksweep.settings import SettingsError
 from leaksweep.stores import Stores
 
@@ -141,8 +142,9 @@ def told(done: Erased) -> tuple[dict[str, Any], str]:
         "receipt": str(done.receipt),
     }
     text = (
-        f"{done.subject}: erased {len(done.extractions)} extractions and {len(done.findings)} findings; read "
-        f"back {done.read.files} files, {done.read.bytes / 1e6:.1f} MB: nothing of them is left\n"
+        f"{printable(done.subject)}: erased {len(done.extractions)} extractions and {len(done.findings)} "
+        f"findings; read back {done.read.files} files, {done.read.bytes / 1e6:.1f} MB: nothing of them is "
+        "left\n"
         f"receipt: {done.receipt}"
     )
     return content, text

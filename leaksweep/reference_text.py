@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from crawler.evidence.plain_text import printable
+
 if TYPE_CHECKING:
     from reports.references.rows import ReferenceSet
     from reports.references.withdrawals import Withdrawal
@@ -40,7 +42,7 @@ def set_line(one: ReferenceSet, withdrawn: int = 0) -> str:
 
 def left_out(one: ReferenceSet) -> list[str]:
     """A line for each of the first entries that are not in the set."""
-    lines = [f"  left out: {bad.ref_id}: {bad.reason}" for bad in one.rejected[:_SHOWN]]
+    lines = [printable(f"  left out: {bad.ref_id}: {bad.reason}") for bad in one.rejected[:_SHOWN]]
     more = one.left_out - len(lines)
     return [*lines, *([f"  left out: {more:,} more"] if more else [])]
 
@@ -73,7 +75,7 @@ def set_row(one: ReferenceSet, withdrawn: int = 0) -> dict[str, Any]:
 
 
 def withdrawal_line(one: Withdrawal) -> str:
-    return f"{one.at[:10]}  {one.set_name}  {one.ref_id}  {one.why}  (by {one.who})"
+    return printable(f"{one.at[:10]}  {one.set_name}  {one.ref_id}  {one.why}  (by {one.who})")
 
 
 def withdrawal_row(one: Withdrawal) -> dict[str, Any]:

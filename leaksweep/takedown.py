@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, or_, select
 
 from crawler.catalog import Catalog, tables
 from crawler.checkpoint import Checkpoint, Hub, Layout
+from crawler.evidence.plain_text import printable
 from crawler.store.takedowns import Takedown, Takedowns, repository_target
 from crawler.store.upkeep import Removed, remove
 from leaksweep.downloads import store_of
@@ -68,7 +69,7 @@ class TakenDown:
                 f"{len(self.extractions)} extractions ({', '.join(self.extractions[:5])}) and "
                 f"{len(self.findings)} findings ({', '.join(self.findings[:5]) or 'none'}) stay as they are"
             )
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def take_down(run: Run, name: str, reason: str) -> TakenDown:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
 from leaksweep.settings import SettingsError
@@ -36,7 +37,9 @@ def list_(
     with opened(run) as stores:
         entries = list(stores.audit.entries(about))
     rows = [{**asdict(one), "detail": one.details()} for one in entries]
-    run.finish({"entries": rows}, "\n".join(map(_line, entries)) or "the log has no entries")
+    run.finish(
+        {"entries": rows}, "\n".join(printable(_line(one)) for one in entries) or "the log has no entries"
+    )
     return CLEAN
 
 

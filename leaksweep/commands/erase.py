@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.commands.help_text import examples
 from leaksweep.operator_name import operator
 from leaksweep.run import Run, command
@@ -99,7 +100,10 @@ def hold(
                 + (f", released {one.released_at[:10]} by {one.released_by}" if one.released_at else "")
                 for one in listed
             ]
-            run.finish({"holds": [asdict(one) for one in listed]}, "\n".join(lines) or "nothing is held")
+            run.finish(
+                {"holds": [asdict(one) for one in listed]},
+                "\n".join(map(printable, lines)) or "nothing is held",
+            )
             return 0
         who = operator()
         with stores.engine.begin() as db:
@@ -109,7 +113,10 @@ def hold(
             else:
                 stores.holds.put(db, subject, who, why)
                 stores.audit.append(who, "hold", subject, {"why": why.strip()}, db=db)
-    run.finish({"subject": subject, "held": not release}, f"{subject}: {'released' if release else 'held'}")
+    run.finish(
+        {"subject": subject, "held": not release},
+        f"{printable(subject)}: {'released' if release else 'held'}",
+    )
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
 
@@ -37,7 +38,10 @@ def explain(
             + (f"  findings {', '.join(row['findings'])}" if row["findings"] else "")
             for row in listed
         ]
-        run.finish({"extractions": listed}, "\n".join(lines) or "no extractions; leaksweep sweep begins")
+        run.finish(
+            {"extractions": listed},
+            "\n".join(map(printable, lines)) or "no extractions; leaksweep sweep begins",
+        )
         return 0
     if found := about_checkpoints(run, id_):
         words = "\n\n".join(one.text for one in found)

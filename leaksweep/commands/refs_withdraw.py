@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
 from leaksweep.settings import SettingsError
@@ -42,7 +43,7 @@ def withdraw(
         stores.audit.append(operator(), "withdraw", f"{set_name}/{reference}", {"why": why})
     run.finish(
         withdrawal_row(done),
-        f"{set_name}: {reference} is withdrawn; findings against it say so with the next match",
+        f"{set_name}: {printable(reference)} is withdrawn; findings against it say so with the next match",
     )
     return 0
 
@@ -58,7 +59,7 @@ def restore(run: Run, set_name: Set, reference: Reference) -> int:
         stores.audit.append(operator(), "restore", f"{set_name}/{reference}")
     run.finish(
         {"set_name": set_name, "ref_id": reference, "restored": True},
-        f"{set_name}: {reference} is looked for again, from the next match on",
+        f"{set_name}: {printable(reference)} is looked for again, from the next match on",
     )
     return 0
 

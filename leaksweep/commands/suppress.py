@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
 from leaksweep.settings import SettingsError
@@ -35,7 +36,7 @@ def suppress(
         if finding or why or until or lift:
             raise SettingsError("suppress --list: takes neither a finding nor another option")
         acts = suppressing.listed(run)
-        text = "\n".join(_line(one) for one in acts) or "nothing was ever suppressed"
+        text = "\n".join(printable(_line(one)) for one in acts) or "nothing was ever suppressed"
         run.finish({"suppressions": acts}, text)
         return 0
     if finding is None:
@@ -44,14 +45,15 @@ def suppress(
         if why or until:
             raise SettingsError("suppress --lift: takes neither --why nor --until")
         ended = suppressing.lift(run, finding)
-        text = f"{finding}: lifted; was suppressed since {ended.at[:10]}: {ended.why}"
+        text = f"{finding}: lifted; was suppressed since {ended.at[:10]}: {printable(ended.why)}"
         run.finish({"finding": finding, "lifted": True}, text)
         return 0
     if not why.strip():
         raise SettingsError(f'{finding}: say why with --why "..."; whoever reads the reports will ask')
     act = suppressing.suppress(run, finding, why, suppressing.day(until) if until else None)
     last = act.until.isoformat() if act.until else None
-    text = f"{finding}: suppressed {f'until {last}' if last else 'until it is lifted'}: {act.why}"
+    how_long = f"until {last}" if last else "until it is lifted"
+    text = f"{finding}: suppressed {how_long}: {printable(act.why)}"
     run.finish({"finding": finding, "who": act.who, "why": act.why, "at": act.at, "until": last}, text)
     return 0
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from crawler.evidence.plain_text import printable
 from leaksweep.commands.help_text import examples
 from leaksweep.run import Run, command
 from leaksweep.settings import SettingsError
@@ -41,7 +42,8 @@ def takedown(
         listed = acts.acts(run)
         lines = [f"{one.at[:10]}  {one.act}  {one.reason}  (by {one.by})" for one in listed]
         run.finish(
-            {"takedowns": [asdict(one) for one in listed]}, "\n".join(lines) or "nothing is taken down"
+            {"takedowns": [asdict(one) for one in listed]},
+            "\n".join(map(printable, lines)) or "nothing is taken down",
         )
         return 0
     if undo:
