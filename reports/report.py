@@ -73,7 +73,7 @@ class Report:
     def findings(self) -> pd.DataFrame:
         """All findings as one frame, strongest first, made anew at every call: for notebooks.
 
-        It takes some 2 KB a row; `ranked` counts them and shows them in parts.
+        It takes some 1 KB a row; `ranked` counts them and shows them in parts.
         """
         return pd.concat(self.ranked.parts(), ignore_index=True)
 

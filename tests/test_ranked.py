@@ -90,7 +90,7 @@ def test_what_is_read_in_many_batches_is_the_same(monkeypatch):
     pd.testing.assert_frame_equal(again.ranked.standing, whole.ranked.standing)
 
 
-def test_some_rows_can_be_asked_for_by_their_places():
+def test_some_rows_can_be_asked_for():
     findings = [a_finding(PLACES[0], f"{n}.jpg", similarity=n / 10) for n in range(5)]
     report = reported(findings)
     wanted = report.ranked.each.index[[3, 0]]

@@ -82,13 +82,13 @@ class RankedFindings:
 
     @cached_property
     def each(self) -> pd.DataFrame:
-        """The same of each finding at its first place; the index is the place of that row among all."""
+        """The same of the first row of each finding; the index says which of all rows that is."""
         ids = self.standing["id"]
         return self.standing[ids.ne(ids.shift()).to_numpy(bool)]
 
-    def at(self, places: pd.Index) -> pd.DataFrame:
-        """Return the rows at these places, from an index of `each` or `standing`, with all columns."""
-        return self._frame(self._rows.take(pa.array(places.to_numpy(np.int64))))
+    def at(self, index: pd.Index) -> pd.DataFrame:
+        """Return rows by the index that they have in `standing` and `each`, with all columns."""
+        return self._frame(self._rows.take(pa.array(index.to_numpy(np.int64))))
 
     def strongest(self, findings: int) -> pd.DataFrame:
         """Return all rows of so many findings, with all columns of `reports.export.columns.FINDINGS`."""

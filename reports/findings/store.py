@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, select
 
 from crawler.catalog.engine import make_tables, upsert
 from reports.finding import ExtractionEvidence, Finding, FindingState, Match, Severity
 from reports.findings.occurrences import Occurrence
 from reports.findings.states import Judged
-from reports.tables import connect, erase_rows, hold, lock_of, open_table, replace, schema
+from reports.tables import among, connect, erase_rows, hold, lock_of, open_table, replace, schema
 
 _MATCH = (
     pa.field("extraction_id", pa.string()),
@@ -217,10 +216,11 @@ class FindingStore:
 
     def occurrences(self, finding_id: str | None = None) -> list[Occurrence]:
         """Where findings were seen, by finding and occurrence; of one finding only, if asked."""
-        rows = self._rows("occurrences").sort_by([("finding_id", "ascending"), ("id", "ascending")])
-        if finding_id is not None:
-            rows = rows.filter(pc.equal(rows["finding_id"], finding_id))
-        return [Occurrence(**row) for row in rows.to_pylist()]
+        rows = self._rows(
+            "occurrences", among("finding_id", [finding_id]) if finding_id is not None else None
+        )
+        ordered = rows.sort_by([("finding_id", "ascending"), ("id", "ascending")])
+        return [Occurrence(**row) for row in ordered.to_pylist()]
 
     def replace_occurrences(self, occurrences: Iterable[Occurrence]) -> None:
         """Put a run's occurrences in place of the run's before, in one commit."""
