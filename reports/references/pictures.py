@@ -226,7 +226,8 @@ def _described(
             mirror_descriptors=_told(mirrored, index),
             opinion=opinion,
         )
-        if reference.phash or reference.phash256 or reference.pdq or reference.descriptors:
+        # A descriptor says nothing of a picture of one colour, but that it is like all others of one colour.
+        if reference.phash or reference.phash256 or reference.pdq:
             yield reference
         elif view == "full":
             yield Rejected(ref_id, "is too plain to be told from other plain pictures")
