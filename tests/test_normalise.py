@@ -99,7 +99,7 @@ def test_a_threshold_without_a_background_is_refused():
 
 
 def test_a_background_that_holds_what_leaked_takes_a_third_more_and_three_copies_take_it_all():
-    probes, index = world(7, extractions=12, references=8)
+    probes, _ = world(7, extractions=12, references=8)
     strangers = background(np.random.default_rng(2))
     plain = Background.of(probes, strangers).levels
     name, described = next(iter(probes.described.items()))
