@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from crawler.evidence.plain_text import printable
+from reports.references.formats.listed import known_kind
 
 if TYPE_CHECKING:
     from reports.references.rows import ReferenceSet
@@ -18,12 +19,24 @@ _SHOWN = 10
 def set_line(one: ReferenceSet, withdrawn: int = 0) -> str:
     """A set in a few lines: what is in it, and what of the list is not and why."""
     makers = ", ".join([*one.descriptors, *([one.hashes] if one.hashes else [])])
-    kind = f"hashes ({one.form}, list {one.list_sha256[:12]})" if one.form else f"pictures ({makers})"
-    lines = [f"{one.name}: {one.entries:,} {kind}, {one.left_out:,} left out"]
+    what, how = ("hash", "es") if one.form else ("picture", "s")
+    made = f"{one.form}, list {one.list_sha256[:12]}" if one.form else makers
+    apart = {"left out": one.left_out, "other files passed over": one.passed_over}
+    lines = [
+        f"{one.name}: {one.entries:,} {what}{how if one.entries != 1 else ''} ({made})"
+        + "".join(f", {count:,} {name}" for name, count in apart.items() if count)
+    ]
+    if not one.entries:
+        lines.append("nothing of it can be matched with generated pictures")
     if one.unmatchable:
         kinds = ", ".join(f"{count:,} {name}" for name, count in one.unmatchable.items())
         total = sum(one.unmatchable.values())
         lines.append(f"{total:,} not matchable against generated pictures: {kinds}")
+    if unknown := [name for name in one.unmatchable if not known_kind(name)]:
+        shown = _some(tuple(unknown), len(unknown))
+        lines.append(
+            f"unknown kinds: {shown}; if one of them is PDQ or pHash, call it pdq, phash or phash256"
+        )
     if set(one.opinions) - {"positive"}:
         lines.append("opinions: " + ", ".join(f"{count:,} {name}" for name, count in one.opinions.items()))
     counts = {
@@ -36,13 +49,17 @@ def set_line(one: ReferenceSet, withdrawn: int = 0) -> str:
     if any(counts.values()):
         lines.append(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
     if one.contradictory:
-        lines.append(f"contradictory: {_some(one.contradictory, one.contradictions)}")
+        lines.append(
+            f"contradictory, and so disputed or kept twice: {_some(one.contradictory, one.contradictions)}"
+        )
     return "\n  ".join(lines)
 
 
 def left_out(one: ReferenceSet) -> list[str]:
     """A line for each of the first entries that are not in the set."""
-    lines = [printable(f"  left out: {bad.ref_id}: {bad.reason}") for bad in one.rejected[:_SHOWN]]
+    lines = [
+        printable(f"  left out: {_which(bad.ref_id, one)}: {bad.reason}") for bad in one.rejected[:_SHOWN]
+    ]
     more = one.left_out - len(lines)
     return [*lines, *([f"  left out: {more:,} more"] if more else [])]
 
@@ -80,6 +97,10 @@ def withdrawal_line(one: Withdrawal) -> str:
 
 def withdrawal_row(one: Withdrawal) -> dict[str, Any]:
     return asdict(one)
+
+
+def _which(ref_id: str, one: ReferenceSet) -> str:
+    return f"entry {ref_id}" if one.form and ref_id.isdecimal() else ref_id
 
 
 def _some(places: tuple[str, ...], total: int) -> str:

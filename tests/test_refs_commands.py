@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from fakes_lists import csv_text, some_codes, stopncii_page, stopncii_record, write_list
+from fakes_pictures import scene
+from PIL import Image
 
 from leaksweep.cli import main
 from leaksweep.commands import refs
@@ -48,11 +50,47 @@ def test_a_list_is_added_with_what_cannot_be_matched_counted(call, listed):
     assert "hotline: 2 hashes (plain, list " in out
     assert "2 not matchable against generated pictures: 1 md5, 1 sha1" in out
     assert "1 duplicate" in out
-    assert "left out: 6: nearly all of its bits" in out
+    assert "left out: entry 6: nearly all of its bits" in out
     code, out, _ = call("refs", "list", "--json")
     (one,) = json.loads(out)["sets"]
     assert (one["entries"], one["unmatchable"], one["format"]) == (2, {"md5": 1, "sha1": 1}, "plain")
     assert (one["left_out"], one["opinions"], len(one["list_sha256"])) == (1, {"positive": 2}, 64)
+
+
+def test_kinds_that_nobody_knows_and_missing_pages_are_told(call, listed):
+    path = listed(csv_text([("value", "signal"), (CODES[0], "pdqhash"), (CODES[1], "md6"), ("x", "vpdq")]))
+    code, out, _ = call("refs", "add", "odd", path)
+    assert code == 0
+    assert "odd: 0 hashes (csv, list " in out
+    assert "nothing of it can be matched" in out
+    assert "unknown kinds: md6, pdqhash; if one of them is PDQ" in out
+    page = stopncii_page([stopncii_record(CODES[0])]) | {"hasMoreRecords": True}
+    code, out, _ = call("refs", "add", "part", listed(json.dumps(page)))
+    assert code == 0
+    assert "part: 1 hash (stopncii, list " in out
+    assert "left out: the next page: the list says that more entries follow" in out
+
+
+def test_contradictions_are_told_with_what_becomes_of_them(call, listed):
+    rows = [("value", "opinion", "ref_id"), (CODES[0], "positive", "a"), (CODES[0], "negative", "a")]
+    _, out, _ = call("refs", "add", "partner", listed(csv_text(rows)))
+    assert "1 duplicate, 1 contradictory" in out
+    assert "contradictory, and so disputed or kept twice: line 3" in out
+
+
+def test_other_files_of_a_folder_and_hostile_names_are_told(call, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    scene(1).save(folder / "a.png")
+    (folder / "a.txt").touch()
+    (folder / "b\x1b[31m\u202e\n.png").touch()
+    Image.new("RGB", (64, 64), "red").save(folder / "red.png")
+    code, out, err = call("refs", "add", "artist", str(folder))
+    assert code == 0
+    assert ", 2 left out, 1 other files passed over" in out
+    assert "left out: red.png: is too plain" in out
+    assert not set("\x1b\u202e") & set(out + err)
+    assert "left out: b\\x1b[31m\\u202e" in out
 
 
 def test_columns_are_mapped_and_the_source_is_not_shown(call, listed):
