@@ -16,9 +16,9 @@ def new_database(server: str, *, like: str = "template1") -> Iterator[str]:
 
     name = f"test_{next(_NUMBERS)}"
     with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} TEMPLATE {like} STRATEGY file_copy")  # type: ignore[arg-type]
+        db.execute(f"CREATE DATABASE {name} TEMPLATE {like} STRATEGY file_copy")
         yield server.replace("/postgres?", f"/{name}?")
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+        db.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager

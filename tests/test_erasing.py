@@ -187,7 +187,7 @@ def test_a_database_beside_the_home_is_read_back_too(matched: World, tmp_path: P
     name = ids(world)[0]
     (key,) = world.extractions.keys.sealed([name])
     assert on_disk(tmp_path, key)
-    world.extractions.keys.scrub = lambda: None  # type: ignore[method-assign]  # as where somebody reads it
+    world.extractions.keys.scrub = lambda: None  # as where somebody reads it
     with pytest.raises(ReportError, match=r"traces are still in /.*elsewhere\.db"):
         eraser(world).erase_extractions(name, [name], who="ann", why="asked")
     world.engine.dispose()

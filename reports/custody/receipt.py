@@ -93,8 +93,10 @@ def verified(text: str, origin: str) -> dict[str, Any]:
 
 
 def write(folder: Path, name: str, text: str) -> Path:
-    """Write a receipt into a folder that only its owner can look into."""
+    """Write a receipt into a folder that only its owner can look into, in place of what a kill left of it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for half in folder.glob(f".{name}.json.*.part"):
+        half.unlink(missing_ok=True)
     path = folder / f"{name}.json"
     write_atomically(path, text.encode())
     return path
