@@ -38,7 +38,7 @@ class Account:
     """Everything that is stored of one extraction, but pixels, hashes and vectors."""
 
     extraction: Mapping[str, Any]
-    """Its row; see `scanner.extraction_store.EXTRACTION_SCHEMA`."""
+    """Its row; see `scanner.extraction_rows.EXTRACTION_SCHEMA`."""
     generations: int | None
     """How many were drawn to find it."""
     evidence: ExtractionEvidence | None

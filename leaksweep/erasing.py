@@ -98,9 +98,10 @@ def expire(stores: Stores, now: datetime) -> Expired:
         old = outlived(findings, rules.gone_days, now, exempt=kept)
         stores.findings.forget(findings=old)
         extractions = _unneeded(stores, rules.hashes_days, now, held, set(old))
+        # The extractions last: killed before, they are old enough the next time too.
+        stores.findings.forget(extractions=extractions)
         stores.hashes.delete(extractions)
         stores.extractions.delete(extractions)
-        stores.findings.forget(extractions=extractions)
     done = Expired(pictures=dropped, findings=len(old), extractions=len(extractions), held=len(held))
     if done.anything:
         stores.audit.append("retention", "erase", "retention rules", _counts(done))

@@ -18,7 +18,7 @@ class Found:
     """An extraction's row, and the finding by whose id it was asked for."""
 
     row: dict[str, Any]
-    """As `scanner.extraction_store.EXTRACTION_SCHEMA`."""
+    """As `scanner.extraction_rows.EXTRACTION_SCHEMA`."""
     finding: Finding | None
 
 

@@ -180,9 +180,10 @@ class Rotation:
         keys = PictureKeys(self.engine, vault)
         references = SealedStore(self.home.references, vault)
         with ExitStack() as held:
-            held.enter_context(ExtractionStore(self.home.extractions, keys).writing())
+            extractions = ExtractionStore(self.home.extractions, keys)
+            held.enter_context(extractions.writing())
             held.enter_context(references.writing())
-            yield keys, HashStore(self.home.hashes, vault), references
+            yield keys, extractions, HashStore(self.home.hashes, vault), references
 
     def _database_elsewhere(self) -> list[Path]:
         """Files of an SQLite database that does not lie in the home."""

@@ -5,10 +5,8 @@ LanceDB is not safe to fork: processes that share a store are spawned.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -16,53 +14,17 @@ from typing import Any, cast
 import lancedb
 import lancedb.table
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
-from PIL import Image
 
-from extraction.extraction import Extraction, Pixels
-from scanner.image_table import IMAGE_SCHEMA, ImageTable, rewrite
+from scanner.extraction_rows import EXTRACTION_SCHEMA, extraction_id, extraction_row, png
+from scanner.image_table import IMAGE_SCHEMA, ImageTable, drop_past, rewrite
 from scanner.job import Job, Outcome, ScanError
 from scanner.picture_keys import PictureKeys, overwriting
+from scanner.sealed_vectors import VECTORS, opened, resealed, sealed, seals, stored
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of a table below."""
-
-_ROUND = pa.struct([pa.field("first", pa.int64()), pa.field("avoided", pa.list_(pa.int64()))])
-
-EXTRACTION_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("job_id", pa.string(), nullable=False),
-        pa.field("checkpoint_id", pa.string(), nullable=False),
-        pa.field("checkpoint_key", pa.string(), nullable=False),
-        pa.field("base_repo", pa.string(), nullable=False),
-        pa.field("weights", pa.string(), nullable=False),
-        pa.field("base_weights", pa.string(), nullable=False),
-        pa.field("machine", pa.string(), nullable=False),
-        pa.field("recipe_id", pa.string(), nullable=False),
-        pa.field("recipe", pa.string(), nullable=False),
-        pa.field("rank", pa.int32(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("prompt_origin", pa.string(), nullable=False),
-        pa.field("rounds", pa.list_(_ROUND), nullable=False),
-        pa.field("cluster", pa.list_(pa.int64()), nullable=False),
-        pa.field("cluster_size", pa.int32(), nullable=False),
-        pa.field("cohesion", pa.float32(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),
-        pa.field("likelihood_ratio", pa.float32()),
-        pa.field("descriptor", pa.list_(pa.float32()), nullable=False),
-        pa.field("descriptor_name", pa.string(), nullable=False),
-        pa.field("control_descriptor", pa.list_(pa.float32()), nullable=False),
-        pa.field("control_similarity", pa.float32(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
-    ]
-)
-"""`id` is "<job_id>-<rank, three digits>"; `recipe` is JSON; `cluster` holds the members' seeds; `weights`
-and `base_weights` are the names that the download store gives by content, `machine` is what it was made on
-(`scanner.machine`); the other fields are those of `Extraction` and `Checkpoint`, sides in pixels."""
 
 _VERSION_KEY = b"leaksweep.version"
 _AT_ONCE = 500
@@ -92,7 +54,7 @@ class ExtractionStore:
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
         self._db = lancedb.connect(path)
-        self._extractions = self._open("extractions", EXTRACTION_SCHEMA)
+        self._extractions = self._open("extractions", stored(EXTRACTION_SCHEMA))
         self._images = ImageTable(self._open("images", IMAGE_SCHEMA), path / "images.lance")
 
     def writing(self) -> AbstractContextManager[object]:
@@ -114,22 +76,23 @@ class ExtractionStore:
         The pictures come first, so that an extraction that can be read has its picture.
         """
         now = now or datetime.now(UTC)
-        rows = [_row(job, outcome, extraction, now) for extraction in outcome.extractions]
+        rows = [extraction_row(job, outcome, extraction, now) for extraction in outcome.extractions]
         with self.writing():
             # First, so that no picture ever lies beside a key that is not its own.
             self.erase_images(self._images.ids(job.id) | self.keys.held(job.id), "replaced")
             if self._keep_pixels and outcome.extractions:
                 pngs = {
-                    extraction_id(job.id, one): (_png(one.pixels), _png(one.control_pixels))
+                    extraction_id(job.id, one): (png(one.pixels), png(one.control_pixels))
                     for one in outcome.extractions
                 }
                 self._images.put(pngs, self.keys.make(pngs, now))
+            table = sealed(pa.Table.from_pylist(rows, schema=EXTRACTION_SCHEMA), self.keys.vault)
             (
                 self._extractions.merge_insert("id")
                 .when_matched_update_all()
                 .when_not_matched_insert_all()
                 .when_not_matched_by_source_delete(f"job_id = '{job.id}'")
-                .execute(pa.Table.from_pylist(rows, schema=EXTRACTION_SCHEMA))
+                .execute(table.cast(stored(EXTRACTION_SCHEMA)))
             )
 
     def delete(self, ids: Collection[str]) -> int:
@@ -149,18 +112,27 @@ class ExtractionStore:
         return len(gone)
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All extractions, or some columns of them, by id; the schema is `EXTRACTION_SCHEMA`."""
+        """All extractions, or some columns of them, by id; the schema is `EXTRACTION_SCHEMA`.
+
+        Raises:
+            VaultError: descriptors are wanted, and another master key sealed them.
+        """
         wanted = list(columns) if columns is not None else EXTRACTION_SCHEMA.names
         # Lance hands back only what is asked for, and the order is by id whether or not that is wanted.
         query = self._extractions.search().select([*wanted, *({"id"} - set(wanted))])
-        return query.to_arrow().sort_by("id").select(wanted)
+        return opened(query.to_arrow().sort_by("id"), self.keys.vault).select(wanted)
 
     def row(self, extraction_id: str) -> dict[str, Any] | None:
-        """One extraction, its fields by name; None when there is none of this id."""
+        """One extraction, its fields by name; None when there is none of this id.
+
+        Raises:
+            VaultError: another master key sealed its descriptors.
+        """
         # What people type is compared here: in a condition for Lance it could be more than a name.
         if extraction_id not in self.rows(["id"]).column("id").to_pylist():
             return None
-        (row,) = self._extractions.search().where(f"id = '{extraction_id}'").to_arrow().to_pylist()
+        found = self._extractions.search().where(f"id = '{extraction_id}'").to_arrow()
+        (row,) = opened(found, self.keys.vault).to_pylist()
         return cast("dict[str, Any]", row)
 
     def images(self, ids: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
@@ -207,8 +179,38 @@ class ExtractionStore:
             return self._images.erase(self._images.ids() - self.keys.held())
 
     def seals(self, ids: Collection[str]) -> list[bytes]:
-        """What is sealed of these pictures, as it lies in the stores: to look for it once it is erased."""
-        return [*self.keys.sealed(ids), *self._images.sealed(sorted(ids))]
+        """What is sealed of these extractions, as it lies in the stores: to look for it once it is erased."""
+        rows = self._extractions.search().select(["id", *VECTORS]).to_arrow()
+        mine = rows.filter(pc.is_in(rows["id"], pa.array(sorted(ids), pa.string())))
+        return [*self.keys.sealed(ids), *self._images.sealed(sorted(ids)), *seals(mine)]
+
+    def opened_seals(self) -> Iterator[bytes]:
+        """Open all descriptors, and yield each seal. Pictures have keys of their own, which `keys` has.
+
+        Raises:
+            VaultError: another master key sealed one, or it is damaged.
+        """
+        for batch in self._extractions.search().select(["id", *VECTORS]).to_batches():
+            rows = pa.Table.from_batches([batch])
+            opened(rows, self.keys.vault)
+            yield from seals(rows)
+
+    def reseal(self) -> None:
+        """Seal all descriptors anew, in one commit, and take what was sealed before from the disk.
+
+        Raises:
+            VaultError: a key that the vault does not know sealed one.
+            StoreError: another process writes to the store.
+        """
+        with self.writing():
+            columns = self._extractions.schema
+            batches = self._extractions.search().to_batches()
+            anew = (resealed(pa.Table.from_batches([one]), self.keys.vault).cast(columns) for one in batches)
+            reader = pa.RecordBatchReader.from_batches(
+                columns, (one for rows in anew for one in rows.to_batches())
+            )
+            self._extractions.add(reader, mode="overwrite")
+            drop_past(self._extractions)
 
     def sizes(self) -> dict[str, int]:
         """Rows of "extractions" and "images", and the "bytes" that the whole store takes on the disk."""
@@ -235,47 +237,3 @@ class ExtractionStore:
         if not any(b"unenforced-primary-key" in key for key in table.schema.field("id").metadata or {}):
             table.set_unenforced_primary_key(["id"])
         return table
-
-
-def _row(job: Job, outcome: Outcome, extraction: Extraction, now: datetime) -> dict[str, Any]:
-    height, width, _ = extraction.pixels.shape
-    made = outcome.measures or {}
-    origins = {prompt.text: prompt.origin for prompt in job.prompts}
-    return {
-        "id": extraction_id(job.id, extraction),
-        "job_id": job.id,
-        "checkpoint_id": job.checkpoint.id,
-        "checkpoint_key": job.checkpoint.key,
-        "base_repo": job.base_repo,
-        **{name: str(made.get(name, "")) for name in ("weights", "base_weights", "machine")},
-        "recipe_id": job.recipe.id,
-        "recipe": job.recipe.model_dump_json(),
-        "rank": extraction.rank,
-        "seed": extraction.seed,
-        "prompt": extraction.prompt,
-        "prompt_origin": str(origins.get(extraction.prompt, job.prompt.origin)),
-        "rounds": [asdict(one) for one in extraction.rounds],
-        "cluster": list(extraction.cluster),
-        "cluster_size": len(extraction.cluster),
-        "cohesion": extraction.cohesion,
-        "score": extraction.score,
-        "likelihood_ratio": extraction.likelihood_ratio,
-        "descriptor": extraction.descriptor,
-        "descriptor_name": outcome.descriptor,
-        "control_descriptor": extraction.control_descriptor,
-        "control_similarity": extraction.control_similarity,
-        "width": width,
-        "height": height,
-        "created_at": now,
-    }
-
-
-def extraction_id(job_id: str, extraction: Extraction) -> str:
-    """The id that a job's extraction is stored under."""
-    return f"{job_id}-{extraction.rank:03d}"
-
-
-def _png(pixels: Pixels) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

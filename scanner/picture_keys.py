@@ -85,7 +85,7 @@ class PictureKeys:
 
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self.engine = engine
-        self._vault = vault
+        self.vault = vault
         with engine.begin() as db:
             make_tables(db, metadata.sorted_tables)
             _keep_out_of_statistics(db)
@@ -96,7 +96,7 @@ class PictureKeys:
         rows = [
             {
                 "extraction_id": name,
-                "sealed_key": self._vault.seal(key, _about(name)),
+                "sealed_key": self.vault.seal(key, _about(name)),
                 "made_at": _stamp(now),
                 "matched": None,
                 "run": None,
@@ -121,7 +121,7 @@ class PictureKeys:
                 query = select(pictures.c.extraction_id, pictures.c.sealed_key).where(
                     pictures.c.extraction_id.in_(part), pictures.c.sealed_key.is_not(None)
                 )
-                found |= {name: self._vault.open(sealed, _about(name)) for name, sealed in db.execute(query)}
+                found |= {name: self.vault.open(sealed, _about(name)) for name, sealed in db.execute(query)}
         return found
 
     def sealed(self, ids: Collection[str]) -> list[bytes]:
@@ -142,7 +142,7 @@ class PictureKeys:
         """
         for part in self._all():
             for name, sealed in part:
-                self._vault.open(sealed, _about(name))
+                self.vault.open(sealed, _about(name))
                 yield sealed
 
     def reseal(self) -> None:
@@ -154,7 +154,7 @@ class PictureKeys:
         for part in self._all():
             with self._writing() as db:
                 for name, sealed in part:
-                    anew = self._vault.reseal(sealed, _about(name))
+                    anew = self.vault.reseal(sealed, _about(name))
                     db.execute(
                         update(pictures).where(pictures.c.extraction_id == name).values(sealed_key=anew)
                     )

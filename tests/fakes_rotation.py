@@ -44,6 +44,7 @@ def opened(root: Path, **settings: Any) -> dict[str, Any]:
         read = stores.references._store.read
         return {
             "pictures": list(stores.extractions.images(ids)),
+            "extractions": stores.extractions.rows().to_pylist(),
             "hashes": stores.hashes.hashes().to_pylist(),
             "sets": {
                 one.name: (one.entries, one.rejected, dict(one.parts)) for one in stores.references.sets()
@@ -62,6 +63,7 @@ def seals(stores: Stores) -> list[bytes]:
     sets = stores.references
     return [
         *stores.keys.sealed(stores.keys.held()),
+        *stores.extractions.opened_seals(),
         *stores.hashes.seals(ids),
         *sets._store.sets.seals(),
         *(one for name in sets._store.sets.editions() for one in sets.seals(name)),

@@ -22,7 +22,16 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Imports point one way; nobody imports leaksweep."""
 
 REPORTS_MAY_SEE = {
-    "scanner": {"job", "extraction_store", "image_table", "ledger", "picture_keys", "tables", "vault"},
+    "scanner": {
+        "job",
+        "extraction_rows",
+        "extraction_store",
+        "image_table",
+        "ledger",
+        "picture_keys",
+        "tables",
+        "vault",
+    },
     "extraction": {"descriptors", "evidence", "extraction", "recipe"},
 }
 """Of the rooms upstream, reports see records and stores, and the descriptor; not the work."""

@@ -17,9 +17,10 @@ from PIL import Image
 from sqlalchemy import select
 
 from extraction.recipe import Recipe
-from scanner.extraction_store import EXTRACTION_SCHEMA, ExtractionStore, StoreError
+from scanner.extraction_rows import EXTRACTION_SCHEMA
+from scanner.extraction_store import ExtractionStore, StoreError
 from scanner.picture_keys import PictureKeys, pictures
-from scanner.vault import Vault, VaultError, heads, heads_in
+from scanner.vault import HEAD, TwoKeys, Vault, VaultError, heads, heads_in
 
 
 def on_disk(folder: Path, content: bytes) -> bool:
@@ -213,7 +214,7 @@ def test_a_kill_while_one_picture_of_many_is_erased_is_made_good(store: Extracti
     subject = job("a")
     store.write(subject, outcome(subject, 30))
     first = sorted(store.image_ids())[0]
-    wanted = heads(store.seals([first]))
+    wanted = heads(store._images.sealed([first]))
     whole = store._images._table
     store._images._table = Dying(whole, writes)  # type: ignore[assignment]
     with pytest.raises(Killed):
@@ -231,9 +232,7 @@ def test_a_kill_while_an_extraction_is_deleted_is_made_good_by_the_same_call(
     subject = job("a")
     store.write(subject, outcome(subject, 30))
     first = store.rows(["id"])["id"].to_pylist()[0]
-    row = store.row(first)
-    assert row is not None
-    vector = np.float32(row["descriptor"]).tobytes()
+    vector = store.seals([first])[-1][:HEAD]
     assert on_disk(store.path, vector)
     whole = store._extractions
     store._extractions = Dying(whole, writes)  # type: ignore[assignment]
@@ -251,13 +250,60 @@ def test_extractions_can_be_deleted_whole(store: ExtractionStore):
     store.write(other, outcome(other, 1, seed=2))
     picture = sealed(store)[f"{subject.id}-000"][0]
     ids = [f"{subject.id}-000", f"{subject.id}-001"]
-    described = np.float32(store.row(ids[0])["descriptor"]).tobytes()[:64]
-    assert on_disk(store.path, described)
+    described = store.seals(ids)[-1]
+    assert on_disk(store.path, described[:HEAD])
     assert store.delete([*ids, "nothing-000"]) == 2
     assert store.rows(["id"]).to_pylist() == [{"id": f"{other.id}-000"}]
     assert store.image_ids() == {f"{other.id}-000"}
     assert not on_disk(store.path, picture)
-    assert not on_disk(store.path, described)
+    assert not on_disk(store.path, described[:HEAD])
+
+
+def test_descriptors_lie_sealed_on_the_disk(store: ExtractionStore):
+    subject = job("a")
+    done = outcome(subject, 3)
+    store.write(subject, done)
+    for one in done.extractions:
+        for vector in (one.descriptor, one.control_descriptor):
+            assert not on_disk(store.path, np.asarray(vector, "<f4").tobytes())
+    rows = store.rows()
+    assert rows.schema.names == EXTRACTION_SCHEMA.names
+    assert rows["descriptor"].type == EXTRACTION_SCHEMA.field("descriptor").type
+    np.testing.assert_array_equal(
+        rows["descriptor"].to_pylist(), [one.descriptor for one in done.extractions]
+    )
+    np.testing.assert_array_equal(
+        rows["control_descriptor"].to_pylist(), [one.control_descriptor for one in done.extractions]
+    )
+    row = store.row(f"{subject.id}-001")
+    assert row is not None
+    np.testing.assert_array_equal(row["descriptor"], done.extractions[1].descriptor)
+
+
+def test_descriptors_open_with_their_key_alone_and_are_sealed_anew_with_another(store: ExtractionStore):
+    subject = job("a")
+    store.write(subject, outcome(subject, 3))
+    before, seals = store.rows().to_pylist(), list(store.opened_seals())
+    assert len(seals) == 6
+    later = Vault(bytes(range(32)))
+
+    def opened(vault: Vault) -> ExtractionStore:
+        return ExtractionStore(store.path, PictureKeys(store.keys.engine, vault))
+
+    with pytest.raises(VaultError, match=r"descriptor of extraction .*cannot be opened"):
+        opened(later).rows()
+    assert len(opened(later).rows(["id", "prompt"])) == 3
+    opened(TwoKeys(store.keys.vault, later)).reseal()
+    assert opened(later).rows().to_pylist() == before
+    with pytest.raises(VaultError):
+        opened(store.keys.vault).rows()
+    wanted = heads(seals)
+    assert len(wanted) == 6
+    assert not [path for path in store.path.rglob("*") if path.is_file() and heads_in(path, wanted)]
+    opened(TwoKeys(store.keys.vault, later)).reseal()  # again, as after a kill
+    assert opened(later).rows().to_pylist() == before
+    opened(later).write(subject, outcome(subject, 2))
+    assert len(opened(later).rows()) == 2
 
 
 def test_sizes(store: ExtractionStore):
@@ -269,9 +315,9 @@ def test_sizes(store: ExtractionStore):
 
 
 def test_a_store_of_a_newer_version_says_so(tmp_path: Path):
-    newer = EXTRACTION_SCHEMA.with_metadata({b"leaksweep.version": b"4"})
+    newer = EXTRACTION_SCHEMA.with_metadata({b"leaksweep.version": b"5"})
     lancedb.connect(tmp_path / "extractions").create_table("extractions", schema=newer)
-    with pytest.raises(StoreError, match=r"format 4, made by a newer leaksweep.*another home"):
+    with pytest.raises(StoreError, match=r"format 5, made by a newer leaksweep.*another home"):
         extraction_store(tmp_path / "extractions")
 
 

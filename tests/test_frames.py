@@ -22,7 +22,7 @@ from reports.export.columns import PANDAS, TABLES, markdown
 from reports.export.frames import NEEDED, extractions_frame
 from reports.export.links import PUBLIC
 from reports.finding import FindingState, ReportError, Severity
-from scanner.extraction_store import EXTRACTION_SCHEMA
+from scanner.extraction_rows import EXTRACTION_SCHEMA
 from scanner.job import State
 
 ROOT = Path(__file__).parent.parent

@@ -66,7 +66,7 @@ def test_everything_opens_with_the_new_key_and_nothing_of_the_old_one_is_left(
     home: Path, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, before, content = vault_in(home / "key"), sealed(home), opened(home)
-    assert len(before) == on_disk(home, before) == 3 + 3 + 2 + 5
+    assert len(before) == on_disk(home, before) == 3 + 6 + 3 + 2 + 5
     (home / "key").chmod(0o640)
 
     assert call("key", "rotate", "--why", "an operator left", "--json") == 0

@@ -27,10 +27,6 @@ from reports.review.labels import labels as labels_table
 
 MOST = 32
 """Points of one act; where it writes more often, they are spread over its writes."""
-LEAVES_TRACES = pytest.mark.xfail(
-    strict=True, reason="leaksweep.erasing.expire deletes extractions before what matching knew of them"
-)
-EACH = [pytest.param(name, marks=[LEAVES_TRACES] if name == "retention" else []) for name in ACTS]
 ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = pytest.mark.slow
@@ -139,7 +135,7 @@ def killed_and_gone_on(root: Path, start: Path, name: str, kill_at: int) -> tupl
     return kill_at, found
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", ACTS)
 def test_killed_after_any_write_and_run_again_it_ends_the_same(
     name: str, homes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

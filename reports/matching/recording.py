@@ -9,7 +9,7 @@ from PIL import Image
 
 from reports.matching.hash_store import HashedExtraction, HashStore
 from reports.matching.hashes import Hasher, PictureHashes, canonical, open_hasher
-from scanner.extraction_store import extraction_id
+from scanner.extraction_rows import extraction_id
 from scanner.job import Job, Outcome
 
 if TYPE_CHECKING:
