@@ -114,9 +114,7 @@ class Rotation:
             for one in stores:
                 one.reseal()
         self.say("reading back every file of the home ...")
-        # To close a file of SQLite's lets go of all locks that this process has on it.
-        self.engine.dispose()
-        read = read_back(self.home.root, seals, beside=self._database_elsewhere())
+        read = read_back(self.home.root, seals, self.engine)
         if read.found:
             raise ReportError(
                 f"the master key: all is sealed anew, but seals of {change.earlier} are still in "
@@ -161,7 +159,7 @@ class Rotation:
                 "files_read": read.files,
                 "bytes_read": read.bytes,
                 "found": len(read.found),
-                "not_read": [] if db.dialect.name == "sqlite" else ["the database server's own files"],
+                "not_read": read.not_read,
                 "audit_entry": entry.digest,
             }
             paper = receipt.signed(content, later)
@@ -184,14 +182,6 @@ class Rotation:
             held.enter_context(extractions.writing())
             held.enter_context(references.writing())
             yield keys, extractions, HashStore(self.home.hashes, vault), references
-
-    def _database_elsewhere(self) -> list[Path]:
-        """Files of an SQLite database that does not lie in the home."""
-        if self.engine.dialect.name != "sqlite":
-            return []
-        file = Path(self.engine.url.database or "").resolve()
-        inside = file.is_relative_to(self.home.root.resolve())
-        return [] if inside else [file, file.with_name(f"{file.name}-wal")]
 
     @property
     def _changes(self) -> KeyChanges:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crawler.checkpoint import Hub
+from crawler.evidence.plain_text import printable
 from leaksweep.progress import bar, counter
 from leaksweep.run import Run
 from leaksweep.stores import opened
@@ -154,7 +155,8 @@ def match(run: Run) -> Summary:
         f"canaries: {found.canaries.found} of {found.canaries.planted} found",
     ]
     lines += [
-        f"reference {one.ref_id} of {one.set_name} matches too much: quarantined" for one in found.floods
+        f"reference {printable(one.ref_id)} of {one.set_name} matches too much: quarantined"
+        for one in found.floods
     ]
     if shown:
         lines.append("the last report's page showed pictures that may have gone, so it was removed")

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 from scanner.job import Job, Outcome
-from scanner.vault import KEY_BYTES, VARIABLE, Vault
+from scanner.vault import KEY_BYTES, NEW_VARIABLE, VARIABLE, Vault
 
-SECRETS = (VARIABLE, "LEAKSWEEP_WEBHOOK_SECRET", "HF_TOKEN", "CIVITAI_TOKEN", "PGPASSWORD")
+SECRETS = (VARIABLE, NEW_VARIABLE, "LEAKSWEEP_WEBHOOK_SECRET", "HF_TOKEN", "CIVITAI_TOKEN", "PGPASSWORD")
 """Environment variables that only the driver needs: it alone downloads, stores and tells."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from reports.finding import ReportError, Severity
 from reports.matching.hashes import open_hasher
 from reports.rates.estimate import Z, clustered
 from reports.rates.leakage import Proportion
-from reports.settings import Ladder
+from reports.settings import Ladder, Similarities
 
 FEW = {name: DISTORTIONS[name] for name in ("as it is", "JPEG 50", "mirrored", "5 % cut off each side")}
 
@@ -109,11 +110,26 @@ def test_nothing_is_chosen_that_is_looser_than_what_was_published(chosen: Chosen
     assert chosen.limited
 
 
-def test_too_few_pairs_for_a_rate_are_said_and_the_strictest_is_taken(measured: Measured) -> None:
+def test_too_few_pairs_for_a_rate_are_said_and_what_was_published_is_kept(measured: Measured) -> None:
     strict = choose(measured, Targets(critical=1e-9, high=1e-9, low=1e-9), Ladder())
-    assert strict.ladder.pdq_high == 0
-    assert strict.ladder.thumbnail.high == 1.0
-    assert any("pdq_high: not shown to be below 1e-09" in one for one in strict.limited)
+    assert strict.ladder.pdq_high == Ladder().pdq_high
+    assert any(
+        re.fullmatch(r"pdq_high: shown to be below 0\.\d+ only, not 1e-09; the published 30 is kept", one)
+        for one in strict.limited
+    )
+
+
+def test_strangers_that_were_seen_make_it_stricter_even_where_nothing_can_be_shown(
+    measured: Measured,
+) -> None:
+    points = curve(measured, "similarity")
+    first = next(at for at, one in enumerate(points) if one.false_pairs.count)
+    loose = Ladder(thumbnail=Similarities(critical=0.99, high=0.3, medium=0.25, low=0.2))
+    strict = choose(measured, Targets(critical=1e-9, high=1e-9, low=1e-9), loose)
+    assert strict.ladder.thumbnail.high == points[first - 1].threshold > 0.3
+    assert any(
+        "thumbnail.high: 0.3 lets in more than 1e-09 of the strangers" in one for one in strict.limited
+    )
 
 
 def test_a_severity_or_above_finds_what_its_rules_find(measured: Measured, chosen: Chosen) -> None:

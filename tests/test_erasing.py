@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from fakes_databases import copied
 from fakes_matching import NOW, World, extraction, fill, picture, scan
 from fakes_scanner import VAULT
 
+from crawler.catalog.engine import open_engine
 from reports.custody import receipt
 from reports.custody.audit import AuditLog
 from reports.custody.erasing import Eraser
@@ -99,7 +102,7 @@ def test_the_receipt_is_signed_and_a_changed_one_is_refused(world: World) -> Non
     assert content["asked_by"] == "ann"
     assert content["extraction_ids"] == [name]
     assert content["found"] == 0
-    assert content["looked_for"] == 4  # the key, the picture, its control, the hashes
+    assert content["looked_for"] == 6  # the key, the picture, its control, their descriptors, the hashes
     assert content["files_read"] == done.read.files
     entry = next(AuditLog(world.engine).entries(subject=name))
     assert (entry.act, entry.digest) == ("erase", content["audit_entry"])
@@ -187,9 +190,12 @@ def test_a_database_beside_the_home_is_read_back_too(matched: World, tmp_path: P
     name = ids(world)[0]
     (key,) = world.extractions.keys.sealed([name])
     assert on_disk(tmp_path, key)
-    world.extractions.keys.scrub = lambda: None  # as where somebody reads it
-    with pytest.raises(ReportError, match=r"traces are still in /.*elsewhere\.db"):
-        eraser(world).erase_extractions(name, [name], who="ann", why="asked")
+    with closing(sqlite3.connect(place)) as reader:
+        # As it was before the erasure, so that the write-ahead log cannot go.
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM picture_key")
+        with pytest.raises(ReportError, match=r"traces are still in /.*elsewhere\.db"):
+            eraser(world).erase_extractions(name, [name], who="ann", why="asked")
     world.engine.dispose()
     world = World(tmp_path / "home", world.database)
     world.extractions.erase_dropped()
@@ -225,6 +231,17 @@ def test_reading_back_finds_a_seal_anywhere_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"." * 5000 + seals[0] + seals[1])
     (tmp_path / "empty").touch()
     gone = heads([seals[1], None, b"no seal"])
-    assert read_back(tmp_path, gone).found == ("a",)
-    assert read_back(tmp_path, heads([seals[2]])).found == ()
-    assert read_back(tmp_path, gone).files == 2
+    engine = open_engine(f"sqlite:///{tmp_path / 'database'}")
+    assert read_back(tmp_path, gone, engine).found == ("a",)
+    assert read_back(tmp_path, heads([seals[2]]), engine).found == ()
+    assert read_back(tmp_path, gone, engine).files == 2
+    assert read_back(tmp_path, gone, engine).not_read == []
+
+
+def test_a_database_elsewhere_is_read_back_too(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'database'}")
+    (tmp_path / "home").mkdir()
+    seal = VAULT.seal(bytes(50), "it")
+    assert read_back(tmp_path / "home", heads([seal]), engine).found == ()
+    (tmp_path / "database-wal").write_bytes(seal)
+    assert read_back(tmp_path / "home", heads([seal]), engine).found == (str(tmp_path / "database-wal"),)

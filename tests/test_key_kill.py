@@ -63,7 +63,8 @@ def killed_and_gone_on(root: Path, start: Path, where: str, kill_at: int | str) 
     if not ended(home, old):
         assert main([*words(home, where), "--home", str(home), "-q"]) == 0
     found = opened(home, key_file=str(home / KEYS[where]))
-    assert read_back(home, before).found == ()
+    with opened_home(home, key_file=str(home / KEYS[where])) as stores:
+        assert read_back(home, before, stores.engine).found == ()
     assert vault_in(home / KEYS[where]).fingerprint != old
     with pytest.raises(VaultError, match="is another key"):
         opened(home, key_file=str(home / (f"key.{old}" if where == "in place" else "key")))

@@ -166,7 +166,7 @@ def test_a_whole_log_is_told_from_a_cut_one_by_its_signed_head(
     assert audit(home, "verify") == 0
     assert "whole: 3 entries; only a head that is kept elsewhere" in capsys.readouterr().out
     assert audit(home, "verify", "--head", str(head)) == 0
-    assert capsys.readouterr().out == "whole: 3 entries\n"
+    assert capsys.readouterr().out == "whole: 3 entries; the head is in it\n"
     with opened_home(home) as stores, stores.engine.begin() as db:
         db.execute(text("DROP TRIGGER audit_no_delete"))
         db.execute(text("DELETE FROM audit WHERE seq = 3"))

@@ -43,7 +43,7 @@ def erase(
         Path | None, typer.Option("--check", metavar="RECEIPT", help="See whether a receipt is genuine.")
     ] = None,
 ) -> int:
-    """Erase pictures, hashes, descriptors, prompts and findings for good, with proof and a signed receipt."""
+    """Erase pictures, hashes, descriptors and findings for good, with proof and a signed receipt."""
     from leaksweep.erasing import eraser_of, extractions_of, told
     from leaksweep.erasing import older_than as found_older
     from leaksweep.stores import opened

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports.calibration.curves import (
+    HIGHER_IS_NEARER,
     Point,
     curve,
     independent_strangers,
@@ -22,6 +23,11 @@ from reports.calibration.shares import Share
 from reports.finding import Severity
 from reports.findings.ladder import Rung, rungs
 from reports.settings import Ladder, Similarities
+
+_DISTANCES = (
+    "pdq_critical", "pdq_high", "pdq_low", "phash_high", "phash_low", "phash256_high", "phash256_low"
+)  # fmt: skip
+"""Numbers of a ladder, each named by its measure and what that alone makes of a pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,53 +55,40 @@ class Chosen:
 
     ladder: Ladder
     limited: tuple[str, ...]
-    """Numbers that stand where the published ceiling is, or where too little data could show more."""
+    """What is to be known of the numbers that another background set might have made others."""
     rules: tuple[Rule, ...]
     by_severity: Mapping[Severity, Rule]
     """All rules of a severity or above together."""
 
 
 def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
-    """Return a ladder whose numbers keep strangers below the targets.
+    """Return a ladder whose numbers keep strangers below the targets, as far as the data can say.
 
     Never looser than `published`: a background set of some hundred pictures holds none of the logos, borders
-    and templates that real lists and real generations have, so it can only speak for strictness.
+    and templates that real lists and real generations have, so it can only speak for strictness. And it does
+    so only by strangers that were seen: where there are too few pairs to show a rate, a stricter number would
+    not show it either.
     """
-    limited: list[str] = []
+    notes: list[str] = []
 
-    def distance(signal: str, rate: float, ceiling: int, name: str) -> int:
-        found = loosest(curve(measured, signal), rate)
-        if found is None:
-            limited.append(f"{name}: not shown to be below {rate:g}; the strictest is taken")
-            return 0
-        if found.threshold > ceiling:
-            limited.append(f"{name}: {found.threshold:g} would do here; the published {ceiling} is kept")
-        return int(min(found.threshold, ceiling))
-
-    def cosine(rate: float, floor: float, name: str) -> float:
-        found = loosest(curve(measured, "similarity"), rate)
-        if found is None:
-            limited.append(f"{name}: not shown to be below {rate:g}; the strictest is taken")
-            return 1.0
-        if found.threshold < floor:
-            limited.append(f"{name}: {found.threshold:g} would do here; {floor:g} is kept")
-        return max(found.threshold, floor)
+    def settle(signal: str, rate: float, known: float, name: str) -> float:
+        number, note = _settled(curve(measured, signal), rate, known, higher=signal in HIGHER_IS_NEARER)
+        notes.extend([f"{name}: {note}"] if note else [])
+        return number
 
     sort = "sscd" if measured.descriptor.startswith("sscd") else "thumbnail"
     known = published.similarities(measured.descriptor)
-    high = cosine(targets.high, known.high, f"{sort}.high")
-    low = min(cosine(targets.low, known.low, f"{sort}.low"), high)
+    high = settle("similarity", targets.high, known.high, f"{sort}.high")
+    low = min(settle("similarity", targets.low, known.low, f"{sort}.low"), high)
     similarities = Similarities(
         critical=max(known.critical, high), high=high, medium=max(low, min(known.medium, high)), low=low
     )
+    rates = {"critical": targets.critical, "high": targets.high, "low": targets.low}
     numbers = {
-        "pdq_critical": distance("pdq", targets.critical, published.pdq_critical, "pdq_critical"),
-        "pdq_high": distance("pdq", targets.high, published.pdq_high, "pdq_high"),
-        "pdq_low": distance("pdq", targets.low, published.pdq_low, "pdq_low"),
-        "phash_high": distance("phash", targets.high, published.phash_high, "phash_high"),
-        "phash_low": distance("phash", targets.low, published.phash_low, "phash_low"),
-        "phash256_high": distance("phash256", targets.high, published.phash256_high, "phash256_high"),
-        "phash256_low": distance("phash256", targets.low, published.phash256_low, "phash256_low"),
+        name: int(
+            settle(name.partition("_")[0], rates[name.partition("_")[2]], getattr(published, name), name)
+        )
+        for name in _DISTANCES
     }
     ladder = published.model_copy(
         update={**numbers, sort: similarities, "calibrated_from": _said(measured, targets)}
@@ -103,9 +96,39 @@ def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
     ladder = Ladder.model_validate(ladder.model_dump())
     return Chosen(
         ladder=ladder,
-        limited=tuple(limited),
+        limited=tuple(notes),
         rules=_rules(measured, ladder),
         by_severity=severities(measured, ladder),
+    )
+
+
+def _settled(
+    points: Sequence[Point], rate: float, published: float, *, higher: bool
+) -> tuple[float, str | None]:
+    """Return a threshold no looser than the published one, and what is to be said of it.
+
+    Args:
+        points: strictest first.
+        higher: whether what is higher is stricter.
+    """
+    sign = -1 if higher else 1
+    shown = loosest(points, rate)
+    if shown is not None:
+        if sign * shown.threshold <= sign * published:
+            return shown.threshold, None
+        return published, f"{shown.threshold:g} would do here; the published {published:g} is kept"
+    allowed = [one for one in points if sign * one.threshold <= sign * published]
+    rare = [one for one in allowed if (one.false_pairs.value or 0.0) <= rate]
+    if rare and rare[-1] is allowed[-1]:
+        bound = (rare[-1].false_pairs.interval or (0.0, 1.0))[1]
+        return (
+            published,
+            f"shown to be below {bound:.2g} only, not {rate:g}; the published {published:g} is kept",
+        )
+    taken = rare[-1].threshold if rare else points[0].threshold
+    return (
+        taken,
+        f"{published:g} lets in more than {rate:g} of the strangers; {taken:g} is taken, but not shown",
     )
 
 

@@ -140,7 +140,7 @@ class Eraser:
         if one.set_name is not None:
             self._drop_pictures_kept_for_nothing()
         self._remove_report()
-        read = read_back(self.root, one.heads, beside=self._database_elsewhere())
+        read = read_back(self.root, one.heads, desk.findings.engine)
         if read.found:
             raise ReportError(
                 f"{one.subject}: erased, but traces are still in {', '.join(read.found[:5])}; close whatever "
@@ -187,21 +187,9 @@ class Eraser:
             "files_read": read.files,
             "bytes_read": read.bytes,
             "found": len(read.found),
-            "not_read": [] if self._database is not None else ["the database server's own files"],
+            "not_read": read.not_read,
             "audit_entry": entry.digest,
         }
-
-    @property
-    def _database(self) -> Path | None:
-        """The database's file; None where a server keeps it."""
-        url = self.desk.findings.engine.url
-        return Path(url.database or "").resolve() if url.get_backend_name() == "sqlite" else None
-
-    def _database_elsewhere(self) -> list[Path]:
-        """Files of a database that does not lie in the home, which has to be read back with it."""
-        if self._database is None or self._database.is_relative_to(self.root.resolve()):
-            return []
-        return [self._database, self._database.with_name(f"{self._database.name}-wal")]
 
     def _drop_pictures_kept_for_nothing(self) -> None:
         wanted = {match.extraction_id for match in self.desk.findings.matches()}

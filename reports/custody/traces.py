@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import Engine
 
 from scanner.vault import heads_in
 
@@ -17,20 +19,37 @@ class ReadBack:
     bytes: int
     found: tuple[str, ...]
     """Files in which something was found that should be gone."""
+    not_read: list[str]
+    """What could not be looked at."""
 
 
-def read_back(root: Path, gone: Container[bytes], *, beside: Iterable[Path] = ()) -> ReadBack:
-    """Look through every file under a folder, and those beside it, for seals that begin with one of `gone`.
+def read_back(root: Path, gone: Container[bytes], engine: Engine) -> ReadBack:
+    """Look through every file under a folder for seals that begin with one of `gone`.
+
+    Args:
+        engine: of the home's database, of which no connection may be in use. The files of SQLite's are read
+            wherever they lie; a server keeps its own, which are not.
 
     Raises:
         OSError: a file cannot be read.
     """
+    # To close a file of SQLite's lets go of all locks that this process has on it.
+    engine.dispose()
     count = size = 0
     found: list[str] = []
-    for path in (*sorted(root.rglob("*")), *beside):
+    for path in (*sorted(root.rglob("*")), *_elsewhere(engine, root)):
         if path.is_symlink() or not path.is_file():
             continue
         count, size = count + 1, size + path.stat().st_size
         if heads_in(path, gone):
             found.append(str(path.relative_to(root) if path.is_relative_to(root) else path))
-    return ReadBack(files=count, bytes=size, found=tuple(found))
+    not_read = [] if engine.dialect.name == "sqlite" else ["the database server's own files"]
+    return ReadBack(files=count, bytes=size, found=tuple(found), not_read=not_read)
+
+
+def _elsewhere(engine: Engine, root: Path) -> list[Path]:
+    """Files of an SQLite database that does not lie in the home."""
+    if engine.dialect.name != "sqlite":
+        return []
+    file = Path(engine.url.database or "").resolve()
+    return [] if file.is_relative_to(root.resolve()) else [file, file.with_name(f"{file.name}-wal")]

@@ -119,7 +119,11 @@ FINDINGS = (
     Column("settled_why", "string", "The reason that was given."),
     Column("settled_at", "string", "When, ISO 8601, UTC."),
     Column("settled_until", "string", "When the suppression ends, ISO 8601, UTC; null: it does not."),
-    Column("label", "string", "What reviewers say: `confirmed`, `false_positive`, `unsure` or `escalate`."),
+    Column(
+        "label",
+        "string",
+        "`confirmed`, `false_positive`, `unsure` or `escalate`, as reviewers settled it.",
+    ),
 )
 
 EXTRACTIONS = (
