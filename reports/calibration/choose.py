@@ -183,5 +183,5 @@ def _said(measured: Measured, targets: Targets) -> str:
     kinds = len(dict.fromkeys(measured.distortions))
     return (
         f"{len(measured.names)} pictures, {kinds} copies of each, {int(measured.strangers.sum())} pairs of "
-        f"strangers, {measured.descriptor}; at most {targets.high:g} of these high by one measure"
+        f"strangers, {measured.descriptor}; meant for {targets.high:g} of these at high by one measure"
     )
