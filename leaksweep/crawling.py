@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from crawler.checkpoint import Hub
 from leaksweep.progress import bar
 from leaksweep.run import Run
-from leaksweep.stages import environment_tokens
 from leaksweep.stores import opened
 from leaksweep.summaries import CLEAN, INCOMPLETE, Summary, counted
+from leaksweep.tokens import environment_tokens
 
 if TYPE_CHECKING:
     from crawler.catalog.changes import Change

@@ -9,7 +9,7 @@ from crawler.store import Store, open_store
 from crawler.store.takedowns import Takedowns
 from leaksweep.crawling import shared_budget
 from leaksweep.run import Run
-from leaksweep.stages import environment_tokens
+from leaksweep.tokens import environment_tokens
 from scanner.needs import needed_files
 
 

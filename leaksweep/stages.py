@@ -5,14 +5,12 @@ What is heavy (torch, LanceDB, Ray) is imported by the stage that needs it, so t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawler.checkpoint import Hub
 from crawler.evidence.plain_text import printable
 from leaksweep.progress import bar, counter
 from leaksweep.run import Run
@@ -22,9 +20,6 @@ from leaksweep.summaries import CLEAN, INCOMPLETE, NOTHING_SCANNABLE, Summary, c
 if TYPE_CHECKING:
     from extraction.descriptors import Descriptor
     from leaksweep.settings import Settings
-
-TOKENS = {Hub.HUGGINGFACE: "HF_TOKEN", Hub.CIVITAI: "CIVITAI_TOKEN"}
-"""Environment variables; a token comes from nowhere else."""
 
 
 def plan(run: Run) -> Summary:
@@ -240,11 +235,6 @@ def sweep(
     yield said
     run.home.end_sweep()
     yield from after_sweep(run, made)
-
-
-def environment_tokens() -> dict[Hub, str | None]:
-    """Each hub's token, or None."""
-    return {hub: os.environ.get(name) or None for hub, name in TOKENS.items()}
 
 
 def open_descriptor_of(settings: Settings) -> Descriptor:

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from reports.export.text import counted, shortened, visible
 from reports.rates.accuracy import FalseFindings
+from reports.rates.rate import Origin, RateTable
 from reports.rates.words import at_least, per_cent
 
 if TYPE_CHECKING:
-    from reports.rates.rate import RateTable
     from reports.report import Report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """The run that a table is about."""
-
-    version: str
-    """Of leaksweep."""
-    generated_at: datetime
-    """UTC."""
-    run: int | None
-    """Number of the matching; None: nothing was matched."""
-    recipe_id: str
-    """Of the last scan."""
-    sets: tuple[tuple[str, int, bool], ...] = ()
-    """Name, entries and whether it is a decoy, of each set that was compared."""
-
-    @classmethod
-    def of(cls, report: Report) -> Origin:
-        sets = report.matching.sets if report.matching else ()
-        return cls(
-            version=report.version,
-            generated_at=report.generated_at,
-            run=report.matching.run if report.matching else None,
-            recipe_id=report.recipe.id,
-            sets=tuple((one.name, one.entries, one.decoy) for one in sets),
-        )
+def origin_of(report: Report) -> Origin:
+    """Return which run a report's rates are about."""
+    sets = report.matching.sets if report.matching else ()
+    return Origin(
+        version=report.version,
+        generated_at=report.generated_at,
+        run=report.matching.run if report.matching else None,
+        recipe_id=report.recipe.id,
+        sets=tuple((one.name, one.entries, one.decoy) for one in sets),
+    )
 
 
 def notes(table: RateTable) -> Iterator[str]:

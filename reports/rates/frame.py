@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 
 from reports.export.typed import Row, frame
-from reports.rates.about import Origin
 from reports.rates.accuracy import FalseFindings, Sensitivity
 from reports.rates.columns import RATES
 from reports.rates.correction import Correction
 from reports.rates.estimate import Estimate
-from reports.rates.rate import Rate, RateTable
+from reports.rates.rate import Origin, Rate, RateTable
 from reports.rates.sentence import sentence
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from reports.finding import Severity
-from reports.rates.about import Origin
 from reports.rates.accuracy import FalseFindings, Sensitivity
 from reports.rates.correction import Correction
 from reports.rates.estimate import Estimate
@@ -43,6 +43,22 @@ class Rate:
     def missing(self) -> int:
         """Skipped, failed and open: those of which nobody knows."""
         return sum(self.fates[fate] for fate in MISSING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The run that a table is about."""
+
+    version: str
+    """Of leaksweep."""
+    generated_at: datetime
+    """UTC."""
+    run: int | None
+    """Number of the matching; None: nothing was matched."""
+    recipe_id: str
+    """Of the last scan."""
+    sets: tuple[tuple[str, int, bool], ...] = ()
+    """Name, entries and whether it is a decoy, of each set that was compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from crawler.catalog.sample import Sample
 from crawler.catalog.samples import Weight
 from reports.finding import ReportError
 from reports.rates import groups
-from reports.rates.about import Origin
+from reports.rates.about import origin_of
 from reports.rates.accuracy import FalseFindings, Sensitivity, compared, false_findings
 from reports.rates.correction import Correction, corrected
 from reports.rates.estimate import Design, Estimate, Floats, bounds, clustered, simple, weighted
@@ -108,7 +108,7 @@ def rate_table(
         sample=drawn.name if drawn else None,
         false_findings=wrong,
         sensitivity=sensitivity,
-        origin=Origin.of(report),
+        origin=origin_of(report),
         unreached=_unreached(design) if design else 0.0,
     )
 
