@@ -375,6 +375,8 @@ def test_rates_come_with_the_plain_sentence_and_by_hub():
     words = read(a_report([ONE, OTHER], findings=[a_finding(ONE)])).words
     assert "Of 2 scanned checkpoints, 1 (50.0 %, 95 % interval" in words
     assert "By hub" in words
+    assert "intervals of 95 %, and about one in twenty misses" in words
+    assert "matching 7, recipe" in words
 
 
 def test_a_baseline_is_named():

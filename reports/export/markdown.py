@@ -123,8 +123,8 @@ def _trust(report: Report) -> Iterator[str]:
     yield (
         f"Of {counted(wrong.rate.of, 'pair', 'pairs')} of extraction and decoy, {count(wrong.rate.count)} "
         f"reached {wrong.severity.label} or above: a false-positive rate of {percent(wrong.rate.value)} "
-        f"(95 % interval {low} to {high}). {counted(wrong.pairs, 'pair', 'pairs')} were held against "
-        "references."
+        f"(95 % interval {low} to {high}, if pairs were independent). "
+        f"{counted(wrong.pairs, 'pair', 'pairs')} were held against references."
     )
 
 

@@ -93,7 +93,8 @@ def _matching(registry: CollectorRegistry, report: Report) -> None:
     if wrong is not None and wrong.rate.value is not None and wrong.rate.interval is not None:
         rate = Gauge(
             "leaksweep_match_false_positive_rate",
-            "Pairs of extraction and decoy that reached the severity that fails a run, of all.",
+            "Pairs of extraction and decoy that reached the severity that fails a run, of all; the bounds "
+            "take pairs for independent.",
             ["bound"],
             registry=registry,
         )

@@ -19,6 +19,7 @@ from reports.finding import Severity
 from reports.page.limits import HASHES, blind_spots
 from reports.page.policy import data_uri, policy
 from reports.page.rows import STANDINGS, Row, findings_json, findings_rows, frame_rows, standing
+from reports.rates import about
 from reports.rates.rate import RateTable
 from reports.rates.sentence import sentence
 from reports.rates.table import rate_table
@@ -80,6 +81,7 @@ def page(report: Report, thumbnails: Mapping[str, bytes]) -> str:
             canaries=report.matching.canaries if report.matching else None,
             rates=rates,
             said=sentence(rates.total, rates) if rates else "",
+            rate_notes=tuple(about.notes(rates)) if rates else (),
             blind_spots=blind_spots(report),
             hashes=HASHES,
             ladder=_ladder(report),
