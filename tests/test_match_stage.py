@@ -108,9 +108,11 @@ def test_pixels_of_what_matched_nothing_are_gone_from_the_disk(world):
     assert ranks(world.extractions.image_ids()) == {LEAKED, MIRRORED, BASE_KNOWS}
     assert (summary.erased, summary.kept) == (2, 3)
     for name, seals in before.items():
-        assert len(seals) == 3  # the key, the picture and its control
-        for seal in seals:
+        key, picture, control, *descriptors = seals
+        for seal in (key, picture, control):
             assert on_disk(world.home, seal) == (name in world.extractions.image_ids())
+        assert len(descriptors) == 2
+        assert all(on_disk(world.home, seal) for seal in descriptors)
 
 
 def test_what_the_run_says_of_each_picture_is_on_record(world):

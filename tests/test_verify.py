@@ -121,8 +121,10 @@ def test_a_descriptor_that_was_tampered_with_fails(home: Home, capsys: pytest.Ca
     name = home.ids(kept=True)[0]
     with opened_home(home.root) as stores:
         row = stores.extractions.row(name)
-    assert row is not None
-    home.change(name, descriptor=np.roll(row["descriptor"], 7).tolist())
+        assert row is not None
+        other = np.roll(row["descriptor"], 7).astype("<f4").tobytes()
+        sealed = stores.vault.seal(other, f"descriptor of extraction {name}")
+    home.change(name, descriptor=sealed)
     code, out, _ = home.call("verify", name, capsys=capsys)
     assert code == 1
     assert out.startswith("FAIL")
@@ -137,6 +139,7 @@ def test_a_descriptor_that_was_tampered_with_fails(home: Home, capsys: pytest.Ca
         ({"recipe": "{}"}, "to this version of leaksweep it is"),
         ({"recipe": '{"novel": 1}'}, "cannot read it; use the version that scanned"),
         ({"job_id": "0" * 16}, "is not in the ledger"),
+        ({"descriptor": b"changed"}, "descriptor of extraction .* cannot be opened with"),
     ],
 )
 def test_what_cannot_be_made_again_is_refused_with_its_reason(

@@ -38,9 +38,10 @@ def withdraw(
     why = reason.strip()
     if not why:
         raise SettingsError(f'{reference}: say why with --reason "..."; whoever reads the reports will ask')
-    with opened(run) as stores:
-        done = stores.references.withdraw(set_name, reference, operator(), why)
-        stores.audit.append(operator(), "withdraw", f"{set_name}/{reference}", {"why": why})
+    who = operator()
+    with opened(run) as stores, stores.engine.begin() as db:
+        done = stores.references.withdraw(set_name, reference, who, why, db=db)
+        stores.audit.append(who, "withdraw", f"{set_name}/{reference}", {"why": why}, db=db)
     run.finish(
         withdrawal_row(done),
         f"{set_name}: {printable(reference)} is withdrawn; findings against it say so with the next match",
@@ -54,9 +55,9 @@ def restore(run: Run, set_name: Set, reference: Reference) -> int:
     from leaksweep.operator_name import operator
     from leaksweep.stores import opened
 
-    with opened(run) as stores:
-        stores.references.restore(set_name, reference)
-        stores.audit.append(operator(), "restore", f"{set_name}/{reference}")
+    with opened(run) as stores, stores.engine.begin() as db:
+        stores.references.restore(set_name, reference, db=db)
+        stores.audit.append(operator(), "restore", f"{set_name}/{reference}", db=db)
     run.finish(
         {"set_name": set_name, "ref_id": reference, "restored": True},
         f"{set_name}: {printable(reference)} is looked for again, from the next match on",

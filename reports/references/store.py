@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from reports.finding import Opinion, ReportError
 from reports.matching.hashes import Hasher, open_hasher
@@ -249,23 +249,28 @@ class References:
         """
         return list(self._store.seals(name))
 
-    def withdraw(self, set_name: str, ref_id: str, who: str, why: str) -> Withdrawal:
+    def withdraw(
+        self, set_name: str, ref_id: str, who: str, why: str, *, db: Connection | None = None
+    ) -> Withdrawal:
         """Stop looking for a reference from the next load on.
+
+        Args:
+            db: the caller's transaction, in which it is written down; None: one of its own.
 
         Raises:
             ReportError: the set has no such reference.
         """
         if not self.details(set_name, [ref_id]):
             raise ReportError(f'reference set "{set_name}" has no reference "{ref_id}"; check its name')
-        return self._withdrawals.put(set_name, ref_id, who=who, why=why)
+        return self._withdrawals.put(set_name, ref_id, who=who, why=why, db=db)
 
-    def restore(self, set_name: str, ref_id: str) -> None:
-        """Look again for a reference that a person withdrew.
+    def restore(self, set_name: str, ref_id: str, *, db: Connection | None = None) -> None:
+        """Look again for a reference that a person withdrew; `db` as for `withdraw`.
 
         Raises:
             ReportError: it is not withdrawn, or its list withdrew it.
         """
-        self._withdrawals.lift(set_name, ref_id)
+        self._withdrawals.lift(set_name, ref_id, db=db)
 
     def withdrawn(self) -> Mapping[tuple[str, str], Withdrawal]:
         """Return what is withdrawn now, by set and reference. Needs no key."""

@@ -7,12 +7,14 @@ from then on. So a kill between the two loses nothing, and brings nothing forwar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
 from sqlalchemy import (
     Column,
+    Connection,
     Engine,
     Integer,
     MetaData,
@@ -82,24 +84,30 @@ class Withdrawals:
         with engine.begin() as db:
             make_tables(db, metadata.sorted_tables)
 
-    def put(self, set_name: str, ref_id: str, *, who: str, why: str) -> Withdrawal:
-        """Withdraw a reference in a person's name; again is no error, and the last reason counts."""
+    def put(
+        self, set_name: str, ref_id: str, *, who: str, why: str, db: Connection | None = None
+    ) -> Withdrawal:
+        """Withdraw a reference in a person's name; again is no error, and the last reason counts.
+
+        Args:
+            db: the caller's transaction; None: one of its own.
+        """
         one = Withdrawal(
             set_name=set_name, ref_id=ref_id, at=self._now(), who=storable(who), why=storable(why)
         )
-        with self._engine.begin() as db:
-            upsert(db, withdrawal, [{**asdict(one), "since": 0, "until": None}])
+        with self._within(db) as inner:
+            upsert(inner, withdrawal, [{**asdict(one), "since": 0, "until": None}])
         return one
 
-    def lift(self, set_name: str, ref_id: str) -> None:
-        """Take a person's withdrawal back.
+    def lift(self, set_name: str, ref_id: str, *, db: Connection | None = None) -> None:
+        """Take a person's withdrawal back, in the caller's transaction if there is one.
 
         Raises:
             ReportError: it was not withdrawn, or by its list.
         """
         where = and_(withdrawal.c.set_name == set_name, withdrawal.c.ref_id == ref_id)
-        with self._engine.begin() as db:
-            since = db.scalar(select(withdrawal.c.since).where(where))
+        with self._within(db) as inner:
+            since = inner.scalar(select(withdrawal.c.since).where(where))
             if since is None:
                 raise ReportError(f'"{ref_id}" of reference set "{set_name}" is not withdrawn')
             if since:
@@ -107,7 +115,7 @@ class Withdrawals:
                     f'"{ref_id}" of reference set "{set_name}" was withdrawn by its list, which has it no '
                     "longer; it comes back with a list that has it"
                 )
-            db.execute(delete(withdrawal).where(where))
+            inner.execute(delete(withdrawal).where(where))
 
     def all(self, editions: Mapping[str, int]) -> dict[tuple[str, str], Withdrawal]:
         """Return what is withdrawn, by set and reference.
@@ -183,6 +191,9 @@ class Withdrawals:
         """Forget what the list of a set withdrew. What people withdrew stays, should the set come back."""
         with self._engine.begin() as db:
             db.execute(delete(withdrawal).where(withdrawal.c.set_name == set_name, ~_BY_PERSON))
+
+    def _within(self, db: Connection | None) -> AbstractContextManager[Connection]:
+        return nullcontext(db) if db is not None else self._engine.begin()
 
     def _now(self) -> str:
         return _iso(self._clock())
