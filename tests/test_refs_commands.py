@@ -199,3 +199,13 @@ def test_every_format_is_added_by_the_command(call, tmp_path):
         code, out, _ = call("refs", "add", form, str(path))
         assert code == 0
         assert f"{form}: 2 hashes ({form}, list " in out
+
+
+def test_a_withdrawal_that_is_refused_is_not_in_the_audit_log(call, listed):
+    assert call("refs", "add", "hotline", listed("\n".join(CODES)))[0] == 0
+    code, _, said = call("refs", "withdraw", "hotline", "99", "--reason", "not ours")
+    assert (code, 'has no reference "99"' in said) == (2, True)
+    assert call("refs", "withdraw", "hotline", "1", "--reason", "not ours")[0] == 0
+    assert call("refs", "restore", "hotline", "2")[0] == 2
+    acts = [one["act"] for one in json.loads(call("audit", "list", "--json")[1])["entries"]]
+    assert acts == ["refs add", "withdraw"]

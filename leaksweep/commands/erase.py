@@ -105,14 +105,14 @@ def hold(
                 "\n".join(map(printable, lines)) or "nothing is held",
             )
             return 0
-        who = operator()
+        holds, audit, who = stores.holds, stores.audit, operator()
         with stores.engine.begin() as db:
             if release:
-                stores.holds.release(db, subject, who)
-                stores.audit.append(who, "release", subject, db=db)
+                holds.release(db, subject, who)
+                audit.append(who, "release", subject, db=db)
             else:
-                stores.holds.put(db, subject, who, why)
-                stores.audit.append(who, "hold", subject, {"why": why.strip()}, db=db)
+                holds.put(db, subject, who, why)
+                audit.append(who, "hold", subject, {"why": why.strip()}, db=db)
     run.finish(
         {"subject": subject, "held": not release},
         f"{printable(subject)}: {'released' if release else 'held'}",

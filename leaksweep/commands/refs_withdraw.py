@@ -39,9 +39,13 @@ def withdraw(
     if not why:
         raise SettingsError(f'{reference}: say why with --reason "..."; whoever reads the reports will ask')
     who = operator()
-    with opened(run) as stores, stores.engine.begin() as db:
-        done = stores.references.withdraw(set_name, reference, who, why, db=db)
-        stores.audit.append(who, "withdraw", f"{set_name}/{reference}", {"why": why}, db=db)
+    with opened(run) as stores:
+        # Opened before: each makes its tables then, and a transaction would stand in its way.
+        references, audit = stores.references, stores.audit
+        with stores.engine.begin() as db:
+            # The log first: it holds all other writers off until both are written.
+            audit.append(who, "withdraw", f"{set_name}/{reference}", {"why": why}, db=db)
+            done = references.withdraw(set_name, reference, who, why, db=db)
     run.finish(
         withdrawal_row(done),
         f"{set_name}: {printable(reference)} is withdrawn; findings against it say so with the next match",
@@ -55,9 +59,11 @@ def restore(run: Run, set_name: Set, reference: Reference) -> int:
     from leaksweep.operator_name import operator
     from leaksweep.stores import opened
 
-    with opened(run) as stores, stores.engine.begin() as db:
-        stores.references.restore(set_name, reference, db=db)
-        stores.audit.append(operator(), "restore", f"{set_name}/{reference}", db=db)
+    with opened(run) as stores:
+        references, audit = stores.references, stores.audit
+        with stores.engine.begin() as db:
+            audit.append(operator(), "restore", f"{set_name}/{reference}", db=db)
+            references.restore(set_name, reference, db=db)
     run.finish(
         {"set_name": set_name, "ref_id": reference, "restored": True},
         f"{set_name}: {printable(reference)} is looked for again, from the next match on",
