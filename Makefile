@@ -20,7 +20,7 @@ coverage: $(STAMP)
 
 # Hubs of 100,000 models that change meanwhile, kills by the dozen, both majors of the hub's client: some minutes more.
 slow: $(STAMP)
-	timeout 2700 $(BIN)/pytest -q -m "slow and not samples" --durations=10
+	timeout 3600 $(BIN)/pytest -q -m "slow and not samples" --durations=10
 
 check: $(STAMP)
 	$(BIN)/ruff format --check $(CODE)
