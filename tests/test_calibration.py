@@ -133,7 +133,7 @@ def test_strangers_that_were_seen_make_it_stricter_even_where_nothing_can_be_sho
 
 
 def test_a_severity_or_above_finds_what_its_rules_find(measured: Measured, chosen: Chosen) -> None:
-    found = severities(measured, chosen.ladder)
+    found = severities(measured, chosen.ladder, chosen.curves)
     recalls = [found[severity].point.recall.count for severity in reversed(Severity)]
     assert recalls == sorted(recalls)
     for rule in chosen.rules:
@@ -218,8 +218,8 @@ def test_look_alikes_are_neither_copies_nor_strangers(measured: Measured) -> Non
     assert look_alikes(measured, everything).count == 2 * len(FEW)
 
 
-def test_curves_are_drawn(measured: Measured, tmp_path: Path) -> None:
-    told.plot(told.curves(measured)).savefig(tmp_path / "curves.svg", format="svg")
+def test_curves_are_drawn(chosen: Chosen, tmp_path: Path) -> None:
+    told.plot(chosen.curves).savefig(tmp_path / "curves.svg", format="svg")
     assert "PDQ, bits of 256" in (tmp_path / "curves.svg").read_text()
 
 

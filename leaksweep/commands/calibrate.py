@@ -88,7 +88,7 @@ def _measure(
         write_atomically(write, section_text("reports.ladder", chosen.ladder).encode())
     if plot is not None:
         with whole_file(plot) as file:
-            told.plot(told.curves(measured)).savefig(file, format=plot.suffix[1:], dpi=150)
+            told.plot(chosen.curves).savefig(file, format=plot.suffix[1:], dpi=150)
     with opened(run) as stores:
         detail = {"pictures": len(measured.names), "descriptor": measured.descriptor}
         stores.audit.append(operator(), "calibrate", folder.name, detail)

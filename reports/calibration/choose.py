@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from reports.calibration.curves import (
     HIGHER_IS_NEARER,
+    Curves,
     Point,
-    curve,
+    all_curves,
     independent_strangers,
     loosest,
     point,
@@ -25,9 +26,11 @@ from reports.findings.ladder import Rung, rungs
 from reports.settings import Ladder, Similarities
 
 _DISTANCES = (
-    "pdq_critical", "pdq_high", "pdq_low", "phash_high", "phash_low", "phash256_high", "phash256_low"
+    ("pdq", "critical"), ("pdq", "high"), ("pdq", "low"),
+    ("phash", "high"), ("phash", "low"),
+    ("phash256", "high"), ("phash256", "low"),
 )  # fmt: skip
-"""Numbers of a ladder, each named by its measure and what that alone makes of a pair."""
+"""Measures, and what one alone makes of a pair: the names of a ladder's numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Chosen:
     """A ladder and how it came about."""
 
     ladder: Ladder
+    curves: Curves
     limited: tuple[str, ...]
     """What is to be known of the numbers that another background set might have made others."""
     rules: tuple[Rule, ...]
@@ -69,10 +73,11 @@ def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
     so only by strangers that were seen: where there are too few pairs to show a rate, a stricter number would
     not show it either.
     """
+    curves = all_curves(measured)
     notes: list[str] = []
 
     def settle(signal: str, rate: float, known: float, name: str) -> float:
-        number, note = _settled(curve(measured, signal), rate, known, higher=signal in HIGHER_IS_NEARER)
+        number, note = _settled(curves[signal], rate, known, higher=signal in HIGHER_IS_NEARER)
         notes.extend([f"{name}: {note}"] if note else [])
         return number
 
@@ -83,12 +88,11 @@ def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
     similarities = Similarities(
         critical=max(known.critical, high), high=high, medium=max(low, min(known.medium, high)), low=low
     )
-    rates = {"critical": targets.critical, "high": targets.high, "low": targets.low}
     numbers = {
-        name: int(
-            settle(name.partition("_")[0], rates[name.partition("_")[2]], getattr(published, name), name)
+        (name := f"{signal}_{grade}"): int(
+            settle(signal, getattr(targets, grade), getattr(published, name), name)
         )
-        for name in _DISTANCES
+        for signal, grade in _DISTANCES
     }
     ladder = published.model_copy(
         update={**numbers, sort: similarities, "calibrated_from": _said(measured, targets)}
@@ -96,9 +100,10 @@ def choose(measured: Measured, targets: Targets, published: Ladder) -> Chosen:
     ladder = Ladder.model_validate(ladder.model_dump())
     return Chosen(
         ladder=ladder,
+        curves=curves,
         limited=tuple(notes),
-        rules=_rules(measured, ladder),
-        by_severity=severities(measured, ladder),
+        rules=_rules(measured, ladder, curves),
+        by_severity=severities(measured, ladder, curves),
     )
 
 
@@ -132,10 +137,10 @@ def _settled(
     )
 
 
-def severities(measured: Measured, ladder: Ladder) -> dict[Severity, Rule]:
+def severities(measured: Measured, ladder: Ladder, curves: Curves) -> dict[Severity, Rule]:
     """Return what all rules of a severity or above do together, gravest first."""
     every = rungs(ladder, measured.descriptor)
-    independent = min(independent_strangers(measured).values())
+    independent = min(independent_strangers(curves).values())
     found = {}
     for severity in reversed(Severity):
         hit = np.zeros(measured.copies.shape, np.bool_)
@@ -151,8 +156,8 @@ def severities(measured: Measured, ladder: Ladder) -> dict[Severity, Rule]:
     return found
 
 
-def _rules(measured: Measured, ladder: Ladder) -> tuple[Rule, ...]:
-    independent, found = independent_strangers(measured), []
+def _rules(measured: Measured, ladder: Ladder, curves: Curves) -> tuple[Rule, ...]:
+    independent, found = independent_strangers(curves), []
     for rung in rungs(ladder, measured.descriptor):
         hit = _holds(measured, rung)
         unseen = min(independent[signal] for signal in _signals(rung))

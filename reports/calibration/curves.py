@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,15 @@ class Point:
     """Pairs of strangers that reach it."""
     false_pictures: Share
     """Pictures with a copy that a stranger's reference reaches, of all pictures."""
+
+
+Curves = Mapping[str, Sequence[Point]]
+"""Points by signal, strictest first."""
+
+
+def all_curves(measured: Measured) -> Curves:
+    """Return the curve of each signal. A point costs as many passes over all pairs as there are things."""
+    return {signal: curve(measured, signal) for signal in SIGNALS}
 
 
 def curve(measured: Measured, signal: str) -> tuple[Point, ...]:
@@ -79,9 +88,9 @@ def point(
     )
 
 
-def independent_strangers(measured: Measured) -> dict[str, float]:
+def independent_strangers(curves: Curves) -> dict[str, float]:
     """Return how many pairs of strangers are independent by each signal, at its strictest threshold."""
-    return {signal: curve(measured, signal)[0].false_pairs.size for signal in SIGNALS}
+    return {signal: points[0].false_pairs.size for signal, points in curves.items()}
 
 
 def _own(measured: Measured, hit: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from reports.calibration.choose import Chosen, Rule
-from reports.calibration.curves import HIGHER_IS_NEARER, Point, curve, look_alikes, reached
-from reports.calibration.pairs import SIGNALS, Measured
+from reports.calibration.curves import HIGHER_IS_NEARER, Curves, Point, look_alikes, reached
+from reports.calibration.pairs import Measured
 from reports.calibration.shares import Share
 from reports.export.text import percent
 from reports.finding import Severity
@@ -33,7 +32,7 @@ def content(measured: Measured, chosen: Chosen) -> dict[str, Any]:
         "look_alikes": int(measured.alike.sum()),
         "descriptor": measured.descriptor,
         "hasher": measured.hasher,
-        "curves": {name: [_point(one) for one in points] for name, points in curves(measured).items()},
+        "curves": {name: [_point(one) for one in points] for name, points in chosen.curves.items()},
         "ladder": chosen.ladder.model_dump(mode="json"),
         "limited": list(chosen.limited),
         "rules": [_rule(one) for one in chosen.rules],
@@ -68,12 +67,7 @@ def text(measured: Measured, chosen: Chosen) -> str:
     return "\n".join(lines).rstrip()
 
 
-def curves(measured: Measured) -> dict[str, tuple[Point, ...]]:
-    """The curve of each signal."""
-    return {name: curve(measured, name) for name in SIGNALS}
-
-
-def plot(curves: Mapping[str, Sequence[Point]]) -> Figure:
+def plot(curves: Curves) -> Figure:
     """Recall and the rate of false pairs by threshold, one panel a signal; reads in black and white."""
     figure = Figure(figsize=(8.4, 6.4), layout="constrained")
     for number, (name, points) in enumerate(curves.items(), start=1):
