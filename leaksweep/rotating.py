@@ -156,10 +156,7 @@ class Rotation:
                 "ended_at": self._now(),
                 **succession.named(earlier),
                 "looked_for": sought,
-                "files_read": read.files,
-                "bytes_read": read.bytes,
-                "found": len(read.found),
-                "not_read": read.not_read,
+                **read.told(),
                 "audit_entry": entry.digest,
             }
             paper = receipt.signed(content, later)

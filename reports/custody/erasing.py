@@ -184,10 +184,7 @@ class Eraser:
             "extraction_ids": list(one.extractions),
             "finding_ids": list(one.findings),
             "looked_for": len(one.heads),
-            "files_read": read.files,
-            "bytes_read": read.bytes,
-            "found": len(read.found),
-            "not_read": read.not_read,
+            **read.told(),
             "audit_entry": entry.digest,
         }
 

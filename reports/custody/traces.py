@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -21,6 +22,15 @@ class ReadBack:
     """Files in which something was found that should be gone."""
     not_read: list[str]
     """What could not be looked at."""
+
+    def told(self) -> dict[str, Any]:
+        """What a receipt says of it."""
+        return {
+            "files_read": self.files,
+            "bytes_read": self.bytes,
+            "found": len(self.found),
+            "not_read": self.not_read,
+        }
 
 
 def read_back(root: Path, gone: Container[bytes], engine: Engine) -> ReadBack:
