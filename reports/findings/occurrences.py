@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reports.finding import Finding
+from reports.finding import Match
 from reports.findings.states import Judged, finding_of
 
 
@@ -39,19 +39,19 @@ def occurrences(judged: Iterable[Judged], digests: Mapping[str, str | None]) -> 
     """
     best: dict[str, tuple[Judged, Occurrence]] = {}
     for one in judged:
-        occurrence = _occurrence(one, finding_of(one, digests.get(one.match.checkpoint_id)))
+        occurrence = occurrence_of(one.match, finding_of(one, digests.get(one.match.checkpoint_id)).id)
         held = best.get(occurrence.id)
         if held is None or one.rank > held[0].rank:
             best[occurrence.id] = (one, occurrence)
     return sorted((pair[1] for pair in best.values()), key=lambda each: (each.finding_id, each.id))
 
 
-def _occurrence(one: Judged, finding: Finding) -> Occurrence:
-    match = one.match
-    content = f"{finding.id}\x1f{match.extraction_id}"
+def occurrence_of(match: Match, finding_id: str) -> Occurrence:
+    """Return the occurrence of a finding that a match is."""
+    content = f"{finding_id}\x1f{match.extraction_id}"
     return Occurrence(
         id=hashlib.sha256(content.encode()).hexdigest()[:16],
-        finding_id=finding.id,
+        finding_id=finding_id,
         checkpoint_id=match.checkpoint_id,
         extraction_id=match.extraction_id,
         similarity=match.similarity,

@@ -6,12 +6,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from reports.finding import Finding, Match
 from reports.findings.ladder import counts
-from reports.findings.occurrences import Occurrence
+from reports.findings.occurrences import Occurrence, occurrence_of
 from reports.review.labels import Label, LabelName, Labels, differ, person, settle, standing
 
 FRESH = 10.0
@@ -139,18 +139,7 @@ class Ranked:
         match = finding.match
         listed = self._source.occurrences(finding.id)
         if all(one.extraction_id != match.extraction_id for one in listed):
-            listed.append(
-                Occurrence(
-                    id="",
-                    finding_id=finding.id,
-                    checkpoint_id=match.checkpoint_id,
-                    extraction_id=match.extraction_id,
-                    similarity=match.similarity,
-                    pdq_distance=match.pdq_distance,
-                    phash_distance=match.phash_distance,
-                    phash256_distance=match.phash256_distance,
-                )
-            )
+            listed.append(replace(occurrence_of(match, finding.id), id=""))
         return sorted(listed, key=lambda one: (one.extraction_id != match.extraction_id, *_nearness(one)))
 
 
