@@ -65,12 +65,6 @@ def open_table(store: lancedb.DBConnection, name: str, columns: pa.Schema) -> Ta
     return table
 
 
-def among(column: str, values: Collection[str]) -> str:
-    """Return what a query asks for rows whose `column` is one of `values`: for a few hundred, not for all."""
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
-    return f"{column} IN ({quoted})" if quoted else "false"
-
-
 def erase_rows(
     store: lancedb.DBConnection, name: str, columns: pa.Schema, column: str, values: Collection[str]
 ) -> None:

@@ -14,11 +14,10 @@ from typing import Any, cast
 import lancedb
 import lancedb.table
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from scanner.extraction_rows import EXTRACTION_SCHEMA, extraction_id, extraction_row, png
-from scanner.image_table import IMAGE_SCHEMA, ImageTable, drop_past, rewrite
+from scanner.image_table import IMAGE_SCHEMA, ImageTable, among, drop_past, rewrite
 from scanner.job import Job, Outcome, ScanError
 from scanner.picture_keys import PictureKeys, overwriting
 from scanner.sealed_vectors import VECTORS, opened, resealed, sealed, seals, stored
@@ -104,8 +103,7 @@ class ExtractionStore:
             gone = sorted(set(self.rows(["id"]).column("id").to_pylist()).intersection(ids))
             self.erase_images(gone, "deleted")
             for start in range(0, len(gone), _AT_ONCE):
-                listed = ", ".join(f"'{name}'" for name in gone[start : start + _AT_ONCE])
-                self._extractions.delete(f"id IN ({listed})")
+                self._extractions.delete(among("id", gone[start : start + _AT_ONCE]))
             # Also with nothing to delete: a kill may have come before the rows that it left were taken out.
             if ids:
                 rewrite(self._extractions)
@@ -180,9 +178,12 @@ class ExtractionStore:
 
     def seals(self, ids: Collection[str]) -> list[bytes]:
         """What is sealed of these extractions, as it lies in the stores: to look for it once it is erased."""
-        rows = self._extractions.search().select(["id", *VECTORS]).to_arrow()
-        mine = rows.filter(pc.is_in(rows["id"], pa.array(sorted(ids), pa.string())))
-        return [*self.keys.sealed(ids), *self._images.sealed(sorted(ids)), *seals(mine)]
+        names = sorted(ids)
+        described: list[bytes] = []
+        for start in range(0, len(names), _AT_ONCE):
+            mine = self._extractions.search().where(among("id", names[start : start + _AT_ONCE]))
+            described += seals(mine.select(list(VECTORS)).to_arrow())
+        return [*self.keys.sealed(names), *self._images.sealed(names), *described]
 
     def opened_seals(self) -> Iterator[bytes]:
         """Open all descriptors, and yield each seal. Pictures have keys of their own, which `keys` has.

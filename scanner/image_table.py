@@ -15,16 +15,13 @@ import lancedb.table
 import pyarrow as pa
 
 from scanner.job import ScanError
-from scanner.vault import Vault, heads, heads_in
-
-# What Lance had compressed could not be looked for on the disk; noise would not get smaller anyway.
-_PLAIN = {"lance-encoding:compression": "none"}
+from scanner.vault import UNCOMPRESSED, Vault, heads, heads_in
 
 IMAGE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("picture", pa.large_binary(), nullable=False, metadata=_PLAIN),
-        pa.field("control", pa.large_binary(), nullable=False, metadata=_PLAIN),
+        pa.field("picture", pa.large_binary(), nullable=False, metadata=UNCOMPRESSED),
+        pa.field("control", pa.large_binary(), nullable=False, metadata=UNCOMPRESSED),
     ]
 )
 """PNG files, each sealed with the picture's own key."""
@@ -78,7 +75,7 @@ class ImageTable:
         for start in range(0, len(ids), _CHUNK):
             part = ids[start : start + _CHUNK]
             found = {
-                row["id"]: row for row in self._table.search().where(_among(part)).to_arrow().to_pylist()
+                row["id"]: row for row in self._table.search().where(among("id", part)).to_arrow().to_pylist()
             }
             for name in part:
                 if name in found:
@@ -103,9 +100,9 @@ class ImageTable:
         # They go first: after a kill, deleted rows name no file any more, and who would know what to move?
         neighbours = self._neighbours(frozenset(gone))
         for start in range(0, len(neighbours), _CHUNK):
-            self._table.update(where=_among(neighbours[start : start + _CHUNK]), values_sql={"id": "id"})
+            self._table.update(where=among("id", neighbours[start : start + _CHUNK]), values_sql={"id": "id"})
         for start in range(0, len(gone), _CHUNK):
-            self._table.delete(_among(gone[start : start + _CHUNK]))
+            self._table.delete(among("id", gone[start : start + _CHUNK]))
         drop_past(self._table)
         left = self._on_disk(wanted)
         if left:
@@ -130,6 +127,12 @@ class ImageTable:
         return [name for name, row_id in pairs if name not in gone and row_id >> 32 in files]
 
 
+def among(column: str, values: Collection[str]) -> str:
+    """Return what a query asks for rows whose `column` is one of `values`: for a few hundred, not for all."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+    return f"{column} IN ({quoted})" if quoted else "false"
+
+
 def drop_past(table: lancedb.table.LanceTable) -> None:
     """Take from the disk what is in older versions of a table only."""
     with warnings.catch_warnings():
@@ -150,8 +153,3 @@ def _sealed(png: bytes, key: bytes, name: str) -> bytes:
 
 def _opened(sealed: bytes, key: bytes, name: str) -> bytes:
     return Vault(key, origin="its own key").open(sealed, name)
-
-
-def _among(ids: Sequence[str]) -> str:
-    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in ids)
-    return f"id IN ({quoted})"

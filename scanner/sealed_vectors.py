@@ -11,18 +11,15 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from scanner.vault import Vault
+from scanner.vault import UNCOMPRESSED, Vault
 
 VECTORS = ("descriptor", "control_descriptor")
-
-# What Lance had compressed could not be looked for on the disk; noise would not get smaller anyway.
-_PLAIN = {"lance-encoding:compression": "none"}
 
 
 def stored(schema: pa.Schema) -> pa.Schema:
     """The schema of the table on the disk, of one whose descriptors are lists of floats."""
     fields = [
-        pa.field(one.name, pa.binary(), nullable=False, metadata=_PLAIN) if one.name in VECTORS else one
+        pa.field(one.name, pa.binary(), nullable=False, metadata=UNCOMPRESSED) if one.name in VECTORS else one
         for one in schema
     ]
     return pa.schema(fields, metadata=schema.metadata)

@@ -30,6 +30,9 @@ _NONCE_BYTES = 12
 MARK = b"\x93leaksweep sealed\x01"
 """What every seal begins with, so that seals can be found in raw files."""
 
+UNCOMPRESSED = {"lance-encoding:compression": "none"}
+"""Of a Lance column of seals: compressed, they could not be looked for, and noise does not shrink."""
+
 HEAD = len(MARK) + _NONCE_BYTES + 8
 """Bytes by which a seal is known: the mark, the nonce, and too little of the rest to be of use."""
 

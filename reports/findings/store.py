@@ -17,7 +17,8 @@ from crawler.catalog.engine import make_tables, upsert
 from reports.finding import ExtractionEvidence, Finding, FindingState, Match, Severity
 from reports.findings.occurrences import Occurrence
 from reports.findings.states import Judged
-from reports.tables import among, connect, erase_rows, hold, lock_of, open_table, replace, schema
+from reports.tables import connect, erase_rows, hold, lock_of, open_table, replace, schema
+from scanner.image_table import among
 
 _MATCH = (
     pa.field("extraction_id", pa.string()),

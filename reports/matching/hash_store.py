@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 
 from reports.finding import ReportError
 from reports.matching.hashes import PDQ_BYTES, PHASH256_BYTES, PHASH_BYTES, PictureHashes
-from reports.tables import among, connect, erase_rows, open_table, put_anew, schema
+from reports.tables import connect, erase_rows, open_table, put_anew, schema
+from scanner.image_table import among
 from scanner.vault import Vault
 
 CODES = {

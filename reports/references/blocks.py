@@ -17,7 +17,7 @@ import pyarrow as pa
 from reports.finding import ReportError
 from reports.references.rows import ReferenceSet
 from reports.tables import open_table, schema
-from scanner.vault import HEAD, Vault, VaultError
+from scanner.vault import HEAD, UNCOMPRESSED, Vault, VaultError
 
 ROWS = 65_536
 """In a block, at most."""
@@ -30,8 +30,7 @@ BLOCKS = schema(
     pa.field("part", pa.int32()),
     pa.field("kind", pa.string()),
     pa.field("count", pa.int32()),
-    # Ciphertext does not compress.
-    pa.field("sealed", pa.large_binary(), metadata={"lance-encoding:compression": "none"}),
+    pa.field("sealed", pa.large_binary(), metadata=UNCOMPRESSED),
     key="id",
 )
 _PREFIX = "reference_blocks-"
